@@ -1,0 +1,1 @@
+"""Redis or Valkey: the task queue, and the private embedded server."""

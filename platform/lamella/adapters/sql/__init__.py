@@ -1,0 +1,1 @@
+"""The SQL store: schema, record, configuration and analysis, on PostgreSQL and SQLite."""

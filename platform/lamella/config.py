@@ -1,0 +1,106 @@
+"""The settings of a process: read once from LAMELLA_* variables, checked, then passed as an argument."""
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Final, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from lamella.errors import InvalidSettings
+
+PREFIX: Final = "LAMELLA_"
+
+
+def _sql_url(url: str) -> str:
+    scheme = urlsplit(url).scheme
+    if scheme == "postgresql":
+        return "postgresql+psycopg" + url.removeprefix("postgresql")
+    if scheme not in ("postgresql+psycopg", "sqlite"):
+        raise ValueError(f"has scheme {scheme!r}; use postgresql://user@host/name or sqlite:///file")
+    return url
+
+
+def _redis_url(url: str) -> str:
+    scheme = urlsplit(url).scheme
+    if scheme not in ("redis", "rediss", "unix"):
+        raise ValueError(f"has scheme {scheme!r}; use redis://host:6379/0")
+    return url
+
+
+class Settings(BaseModel):
+    """Every setting, with its default. `LAMELLA_HOST` sets `host`, and so on for each field.
+
+    `database_url` and `redis_url` are None in the embedded mode: SQLite and a private Valkey then live
+    under `data_dir`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    data_dir: Path = Field(Path(".lamella"), description="where the embedded store, models and logs live")
+    database_url: Annotated[str, AfterValidator(_sql_url)] | None = Field(
+        None, description="PostgreSQL or SQLite URL; empty: SQLite in the data folder"
+    )
+    redis_url: Annotated[str, AfterValidator(_redis_url)] | None = Field(
+        None, description="Redis or Valkey URL; empty: a private Valkey child"
+    )
+    model_dir: Path | None = Field(None, description="folder of the model registry; empty: data_dir/models")
+    host: str = Field("127.0.0.1", description="address that the web process listens on")
+    port: int = Field(8000, ge=1, le=65535, description="port that the web process listens on")
+    web_processes: int = Field(1, ge=1, le=256, description="web worker processes")
+    web_threads: int = Field(8, ge=1, le=512, description="threads of a web process")
+    worker_processes: int = Field(2, ge=1, le=256, description="Celery worker processes")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
+    log_format: Literal["json", "console"] = Field("json", description="one JSON object a line, or text for people")
+    snapshot_poll_seconds: float = Field(
+        0.5, ge=0.05, le=60, description="how often a web process looks for a newer configuration"
+    )
+    ingest_seconds: float = Field(1.0, ge=0.1, le=3600, description="how often a worker drains the inbox")
+    analyse_seconds: float = Field(60.0, ge=0.5, le=86400, description="how often running experiments are analysed")
+    inbox_limit: int = Field(100_000, ge=1, description="batches that may wait in the inbox before 429")
+    stage_deadline_ms: int = Field(200, ge=1, le=60_000, description="time of a model in one stage before its fallback")
+    late_event_hours: int = Field(72, ge=1, le=8760, description="how late an event may arrive")
+    clock_file: Path | None = Field(None, description="simulations only: a file that holds the time of all processes")
+
+    @property
+    def sql_url(self) -> str:
+        """The URL of the store: `database_url`, or the embedded SQLite file."""
+        return self.database_url or f"sqlite:///{self.data_dir / 'lamella.db'}"
+
+    @property
+    def models(self) -> Path:
+        """The folder of the model registry."""
+        return self.model_dir or self.data_dir / "models"
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """The settings that the LAMELLA_* variables ask for; an empty value means the default.
+
+        Raises InvalidSettings that lists every unknown name and every unusable value.
+        """
+        wanted = {name: text for name, text in environment.items() if name.startswith(PREFIX) and text}
+        known = {PREFIX + name.upper(): name for name in cls.model_fields}
+        faults = [_unknown(name, known) for name in sorted(wanted.keys() - known.keys())]
+        try:
+            settings = cls.model_validate({known[name]: text for name, text in wanted.items() if name in known})
+        except ValidationError as error:
+            faults += [_fault(str(each["loc"][0]), each["input"], each["msg"]) for each in error.errors()]
+            raise InvalidSettings(faults) from None
+        if faults:
+            raise InvalidSettings(faults)
+        return settings
+
+    def to_environment(self) -> dict[str, str]:
+        """The LAMELLA_* variables that give a child process these settings."""
+        return {PREFIX + name.upper(): str(value) for name, value in self if value is not None}
+
+
+def _unknown(name: str, known: Mapping[str, str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"{name} is not a setting; " + (f"did you mean {near[0]}?" if near else "see `lamella settings`")
+
+
+def _fault(name: str, value: object, message: str) -> str:
+    reason = message.removeprefix("Value error, ").removeprefix("Input ")
+    return f"{PREFIX}{name.upper()}={value!r}: {reason}"

@@ -1,0 +1,1 @@
+"""Who gets which parameters, and why: pure, integer, without I/O."""

@@ -1,0 +1,166 @@
+"""The configuration as immutable values: layers, parameters, experiments, variants, phases.
+
+An admin change is a pure function from one Configuration to the next (`lifecycle`, `allocation`); the store
+commits it against the version that it was made from; web processes compile it (`snapshot`).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Final, TypeAlias
+
+Json: TypeAlias = "str | int | float | bool | Sequence[Json] | Mapping[str, Json] | None"
+
+BUCKETS: Final = 10_000
+
+
+class UnitKind(StrEnum):
+    """What a layer randomises."""
+
+    USER = "user"
+    DEVICE = "device"
+    SESSION = "session"
+
+
+class ParameterType(StrEnum):
+    """The type of a parameter's value, in OpenFeature's terms."""
+
+    STRING = "string"
+    INTEGER = "integer"
+    FLOAT = "float"
+    BOOLEAN = "boolean"
+    OBJECT = "object"
+
+
+class Status(StrEnum):
+    """Where an experiment stands in its life."""
+
+    DRAFT = "draft"
+    SCHEDULED = "scheduled"
+    RUNNING = "running"
+    PAUSED = "paused"
+    STOPPED = "stopped"
+    ARCHIVED = "archived"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """A typed, named value that the product reads; exactly one layer owns it."""
+
+    key: str
+    type: ParameterType
+    default: Json
+    layer: str
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """A set of parameters that may be varied together; its experiments exclude each other.
+
+    `salt` picks a unit's bucket; it never changes once traffic was assigned.
+    """
+
+    key: str
+    salt: str
+    unit: UnitKind = UnitKind.USER
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BucketRange:
+    """Buckets `start` up to, not including, `stop`; 0 <= start < stop <= 10,000."""
+
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """One treatment: an integer weight (0 means nobody) and the parameter values that it sets."""
+
+    key: str
+    weight: int
+    values: Mapping[str, Json] = field(default_factory=dict)
+    is_control: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phase:
+    """A stretch of an experiment during which nothing that matters changed.
+
+    `id` is unique over the whole configuration and small: it is what the record refers to. `salt` picks the
+    variant among the units of the experiment's buckets. `weights` are those in force during the phase.
+    """
+
+    id: int
+    number: int
+    salt: str
+    started_at: datetime
+    weights: Mapping[str, int]
+    ended_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guardrail:
+    """A metric that must not get worse by more than `margin`, a relative share (0.02 is 2 %)."""
+
+    metric: str
+    margin: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnalysisPlan:
+    """What will be tested and how; fixed when the experiment starts.
+
+    `method` is group_sequential (needs `planned_days`), always_valid or fixed_horizon. `alpha` is two-sided.
+    `power` is the wanted chance to find `minimum_effect`, a relative lift. The verdict waits for `minimum_days`.
+    """
+
+    primary_metric: str
+    guardrails: tuple[Guardrail, ...] = ()
+    secondary_metrics: tuple[str, ...] = ()
+    method: str = "group_sequential"
+    alpha: float = 0.05
+    power: float = 0.8
+    minimum_effect: float = 0.02
+    planned_days: int | None = 14
+    looks: int = 5
+    minimum_days: int = 7
+    correction: str = "holm"
+    covariate_days: int = 0
+    on_verdict: str = "recommend"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Experiment:
+    """Buckets of one layer, a targeting rule, weighted variants, and an analysis plan.
+
+    `rule` is JsonLogic over the request's context, or None for everybody. `forced` maps unit to variant: logged,
+    but out of the analysis. The last of `phases` is the current one.
+    """
+
+    key: str
+    layer: str
+    name: str
+    hypothesis: str
+    variants: tuple[Variant, ...]
+    plan: AnalysisPlan
+    ranges: tuple[BucketRange, ...]
+    rule: Json = None
+    forced: Mapping[str, str] = field(default_factory=dict)
+    status: Status = Status.DRAFT
+    phases: tuple[Phase, ...] = ()
+    owner: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configuration:
+    """Everything that decides an assignment, at one version. Keys are unique within each tuple."""
+
+    version: int = 0
+    layers: tuple[Layer, ...] = ()
+    parameters: tuple[Parameter, ...] = ()
+    experiments: tuple[Experiment, ...] = ()
+    killed: bool = False

@@ -1,0 +1,1 @@
+"""The model kinds: trained in Keras by workers, compiled to plain matrices for serving."""

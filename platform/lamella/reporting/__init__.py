@@ -1,0 +1,1 @@
+"""Reports for people: the report document as terminal table, self-contained HTML and CSV."""

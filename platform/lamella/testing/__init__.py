@@ -1,0 +1,1 @@
+"""Fakes, factories and contract suites for those who extend lamella."""

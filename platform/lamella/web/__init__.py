@@ -1,0 +1,1 @@
+"""The Flask service: recommendations, events, administration and pages."""

@@ -1,0 +1,1 @@
+"""The Celery side: the application, its schedule and tasks that each call one use case."""

@@ -1,0 +1,1 @@
+"""Tasks: parse, call one use case, report."""
