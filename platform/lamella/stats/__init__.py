@@ -1,1 +1,4 @@
-"""Statistics on sufficient statistics: typed functions of Moments, without store, web or models."""
+"""Statistics on sufficient statistics: every test is algebra on the `Moments` of each arm.
+
+Pure and useful alone; each module is one noun. What has no answer is an `Undefined` with its reason, never p = 1.
+"""

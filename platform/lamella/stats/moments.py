@@ -1,13 +1,15 @@
 """The sufficient statistics of an arm: n, means and centred cross products, mergeable and numerically stable."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Final, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lamella.errors import InvalidInput
+
+_ROUNDING: Final = 64 * float(np.finfo(np.float64).eps)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,3 +89,44 @@ class Moments:
         if self.n < 2:
             return float("nan")
         return float(self.cross[self.index(one), self.index(other)]) / (self.n - 1)
+
+    def sum_of(self, column: str) -> float:
+        """The sum of a column over all units."""
+        return self.n * self.mean_of(column)
+
+    def project(self, combinations: Mapping[str, Mapping[str, float]]) -> Self:
+        """The moments of new columns, each a weighted sum of the present ones; no weights make a column of zeros.
+
+        Rounding that stays of a variance which cancels (a ratio that is the same for every unit) is set to 0, by
+        a bound relative to what cancelled, so that the metric's unit plays no part.
+
+        >>> rows = Moments.from_rows(("comments", "shares"), [[1, 0], [2, 1], [0, 2]])
+        >>> rows.project({"both": {"comments": 1.0, "shares": 1.0}}).mean_of("both")
+        2.0
+        """
+        weights = np.zeros((len(combinations), len(self.columns)))
+        for row, combination in enumerate(combinations.values()):
+            for column, weight in combination.items():
+                weights[row, self.index(column)] = weight
+        with np.errstate(invalid="ignore", over="ignore"):
+            mean, cross = weights @ self.mean, weights @ self.cross @ weights.T
+            if not (np.isfinite(mean).all() and np.isfinite(cross).all()):
+                mean, cross = self._projected_apart(weights)
+            size = np.abs(weights) @ np.sqrt(np.abs(np.diag(self.cross)))
+            constant = np.diag(cross) <= _ROUNDING * size**2
+            constant |= np.diag(cross) <= self.n * (_ROUNDING * (np.abs(weights) @ np.abs(self.mean))) ** 2
+            cross[constant, :] = 0.0
+            cross[:, constant] = 0.0
+        return type(self)(tuple(combinations), self.n, mean, cross)
+
+    def _projected_apart(self, weights: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Mean and cross products where a column is not finite: it spoils the combinations that hold it, no others."""
+        used = [np.flatnonzero(row) for row in weights]
+        mean = np.array([row[at] @ self.mean[at] for row, at in zip(weights, used, strict=True)])
+        cross = np.array(
+            [
+                [weights[i][one] @ self.cross[np.ix_(one, two)] @ weights[j][two] for j, two in enumerate(used)]
+                for i, one in enumerate(used)
+            ]
+        )
+        return mean, cross
