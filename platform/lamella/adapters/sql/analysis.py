@@ -1,0 +1,118 @@
+"""The record as sufficient statistics, and the reports made from it."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import numpy as np
+import sqlalchemy as sa
+
+from lamella.adapters.sql.engine import is_postgresql, snapshot, writing
+from lamella.adapters.sql.moments import Question, check_columns, moments_query, scale_of
+from lamella.adapters.sql.schema import FACTS, report
+from lamella.errors import Conflict
+from lamella.experiments.model import Json
+from lamella.services.ports import ArmTotals
+from lamella.stats.moments import Moments
+
+_ATTEMPTS: Final = 10
+# One row a unit is sorted and hashed: the default of 4 MB spills to disk at some ten thousand units.
+_ROOM: Final = "SET LOCAL work_mem = '64MB'"
+
+
+class SqlAnalysisStore:
+    """Per-unit totals summed up by arm, and the reports."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+
+    def arm_totals(
+        self,
+        phase: int,
+        columns: Sequence[str],
+        *,
+        until: datetime | None = None,
+        covariate_since: datetime | None = None,
+    ) -> Sequence[ArmTotals]:
+        """The arms of a phase, by variant, each over units first exposed before `until`, with their totals until then.
+
+        One grouped query over the per-unit totals; where `until` lies before the newest record, the facts of its day
+        are read too. `pre_` columns cover whole days (UTC): from that of `covariate_since` to the one before the
+        unit's first exposure. A crossed unit is counted with the variant that it saw first, and so are its slates.
+        Raises InvalidInput for an unknown column.
+        """
+        check_columns(columns)
+        with snapshot(self._engine) as connection:
+            if is_postgresql(connection):
+                connection.exec_driver_sql(_ROOM)
+            if until is not None and not _has_later(connection, until):
+                until = None
+            question = Question(phase=phase, columns=tuple(columns), until=until, covariate_since=covariate_since)
+            rows = connection.execute(moments_query(question)).all()
+        variants = sorted({row.variant for row in rows})
+        return [_arm(variant, columns, [row for row in rows if row.variant == variant]) for variant in variants]
+
+    def save_report(self, experiment: str, phase: int, as_of: datetime, document: Mapping[str, Json]) -> int:
+        """Keep the report; returns its number within the phase, from 1. Reports are never changed."""
+        newest = sa.select(sa.func.coalesce(sa.func.max(report.c.number), 0) + 1).where(
+            report.c.experiment == experiment, report.c.phase == phase
+        )
+        values = {"experiment": experiment, "phase": phase, "as_of": as_of, "document": document}
+        statement = sa.insert(report).values(number=newest.scalar_subquery(), **values).returning(report.c.number)
+        for _ in range(_ATTEMPTS):
+            try:
+                with writing(self._engine) as connection:
+                    return int(connection.execute(statement).scalar_one())
+            except sa.exc.IntegrityError:
+                # Another worker reported on the same phase at this moment and took the number.
+                continue
+        raise Conflict(f"experiment {experiment!r}, phase {phase}: other reports take every number; try again")
+
+    def latest_report(self, experiment: str) -> Mapping[str, Json] | None:
+        """The newest report of the experiment, or None before the first."""
+        statement = sa.select(report.c.document).where(report.c.experiment == experiment)
+        with self._engine.connect() as connection:
+            found: Mapping[str, Json] | None = connection.execute(
+                statement.order_by(report.c.id.desc()).limit(1)
+            ).scalar()
+            return found
+
+    def reports(self, experiment: str, phase: int) -> Sequence[Mapping[str, Json]]:
+        """Every report of the phase, oldest first: the looks that were taken."""
+        statement = sa.select(report.c.document).where(report.c.experiment == experiment, report.c.phase == phase)
+        with self._engine.connect() as connection:
+            return list(connection.execute(statement.order_by(report.c.number)).scalars())
+
+
+def _has_later(connection: sa.Connection, until: datetime) -> bool:
+    """Whether the record holds anything from `until` on; cheap, because time leads the key of every fact."""
+    later = [sa.exists().where(fact.c.time >= until) for fact in FACTS]
+    return bool(connection.execute(sa.select(sa.or_(*later))).scalar())
+
+
+def _arm(variant: str, columns: Sequence[str], rows: Sequence[sa.Row[Any]]) -> ArmTotals:
+    moments, crossed = Moments.empty(columns), 0
+    for row in rows:
+        if row.crossed:
+            crossed += row.units
+        else:
+            moments = _moments(columns, row)
+    return ArmTotals(
+        variant=variant,
+        moments=moments,
+        crossed=crossed,
+        slates=sum(int(row.slates) for row in rows),
+        fallback_slates=sum(int(row.fallback_slates) for row in rows),
+    )
+
+
+def _moments(columns: Sequence[str], row: sa.Row[Any]) -> Moments:
+    values, k = row._mapping, len(columns)  # noqa: SLF001 - SQLAlchemy's public name for it
+    pilot = np.array([values[f"pilot_{i}"] for i in range(k)], dtype=np.float64)
+    sums = np.array([values[f"sum_{i}"] for i in range(k)], dtype=np.float64)
+    products = np.zeros((k, k))
+    for i in range(k):
+        for j in range(i, k):
+            products[i, j] = products[j, i] = values[f"product_{i}_{j}"]
+    scale = np.array([scale_of(column) for column in columns])
+    return Moments.from_shifted_sums(columns, row.units, pilot * scale, sums * scale, products * np.outer(scale, scale))

@@ -1,0 +1,111 @@
+"""Items, model versions and trainings in SQL."""
+
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from lamella.adapters.sql.engine import is_postgresql, writing
+from lamella.adapters.sql.schema import item, model_version, training_run
+from lamella.errors import Conflict
+from lamella.services.ports import Item, ModelVersion, TrainingRun
+
+
+class SqlCatalogue:
+    """The items."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+
+    def put(self, items: Sequence[Item]) -> int:
+        """Insert or replace items by key; returns how many there were."""
+        if items:
+            with writing(self._engine) as connection:
+                connection.execute(_replace(connection, item), [_values(each) for each in items])
+        return len(items)
+
+    def all(self) -> Sequence[Item]:
+        """Every item, by key in the order of code points."""
+        with self._engine.connect() as connection:
+            found = [Item(**row) for row in connection.execute(sa.select(item)).mappings()]
+        return sorted(found, key=lambda each: each.key)
+
+
+class SqlModelCatalogue:
+    """The model versions."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+
+    def add(self, version: ModelVersion) -> None:
+        """Record a published version. Raises Conflict if the reference is taken."""
+        try:
+            with writing(self._engine) as connection:
+                connection.execute(sa.insert(model_version).values(**_values(version)))
+        except sa.exc.IntegrityError:
+            raise Conflict(f"model version {version.reference} exists already; publish the next number") from None
+
+    def next_number(self, name: str) -> int:
+        """1 for an unknown name, else one more than its newest."""
+        newest = sa.select(sa.func.max(model_version.c.number)).where(model_version.c.name == name)
+        with self._engine.connect() as connection:
+            return int(connection.execute(newest).scalar() or 0) + 1
+
+    def find(self, reference: str) -> ModelVersion | None:
+        """The version named `mf@3`, or the newest of `mf`; None if there is none."""
+        name, at, number = reference.rpartition("@")
+        statement = sa.select(model_version)
+        if not at:
+            statement = statement.where(model_version.c.name == reference)
+        elif number.isascii() and number.isdigit() and len(number) < 10:
+            statement = statement.where(model_version.c.name == name, model_version.c.number == int(number))
+        else:
+            return None
+        with self._engine.connect() as connection:
+            row = connection.execute(statement.order_by(model_version.c.number.desc()).limit(1)).mappings().first()
+        return None if row is None else ModelVersion(**row)
+
+    def all(self) -> Sequence[ModelVersion]:
+        """Every version, newest first."""
+        order = (model_version.c.created_at.desc(), model_version.c.number.desc(), model_version.c.name)
+        with self._engine.connect() as connection:
+            return [
+                ModelVersion(**row) for row in connection.execute(sa.select(model_version).order_by(*order)).mappings()
+            ]
+
+
+class SqlTrainingRuns:
+    """The trainings that were asked for."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+
+    def put(self, run: TrainingRun) -> None:
+        """Insert or replace by id."""
+        with writing(self._engine) as connection:
+            connection.execute(_replace(connection, training_run), [_values(run)])
+
+    def find(self, run_id: str) -> TrainingRun | None:
+        """The run, or None."""
+        with self._engine.connect() as connection:
+            row = connection.execute(sa.select(training_run).where(training_run.c.id == run_id)).mappings().first()
+        return None if row is None else TrainingRun(**row)
+
+    def all(self, *, limit: int = 100) -> Sequence[TrainingRun]:
+        """Newest first."""
+        order = (training_run.c.requested_at.desc(), training_run.c.id.desc())
+        with self._engine.connect() as connection:
+            rows = connection.execute(sa.select(training_run).order_by(*order).limit(limit)).mappings()
+            return [TrainingRun(**row) for row in rows]
+
+
+def _values(of: Item | ModelVersion | TrainingRun) -> dict[str, Any]:
+    return {each.name: getattr(of, each.name) for each in fields(of)}
+
+
+def _replace(connection: sa.Connection, table: sa.Table) -> Any:
+    insert: Any = postgresql.insert(table) if is_postgresql(connection) else sqlite.insert(table)
+    values = {column.name: insert.excluded[column.name] for column in table.columns if not column.primary_key}
+    return insert.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_=values)

@@ -1,0 +1,168 @@
+"""Connections to the store: PostgreSQL or SQLite, with errors in lamella's own words.
+
+Three views of one pool: the engine itself for single reads, `writing` for a transaction that may change something
+(SQLite takes its write lock at BEGIN, so that it never fails half-way), `snapshot` for several reads that must agree.
+"""
+
+import os
+import sqlite3
+import time
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import psycopg
+import sqlalchemy as sa
+from sqlalchemy import event
+
+from lamella.adapters.sql.schema import REVISION
+from lamella.errors import InvalidSettings, StoreNotMigrated, StoreUnavailable
+
+SQLITE_WAIT_SECONDS: Final = 30.0
+_WRITING: Final = "lamella_writing"
+_engines: Final[weakref.WeakSet[sa.Engine]] = weakref.WeakSet()
+
+
+def create_engine(url: str, *, pool_size: int = 8) -> sa.Engine:
+    """An engine for a `postgresql+psycopg://` or `sqlite:///` URL; connects at first use, and again after a fork.
+
+    Its errors are StoreUnavailable where the store does not answer and StoreNotMigrated where a table is missing.
+    Raises InvalidSettings for another kind of URL.
+    """
+    target = _parse(url)
+    if target.get_backend_name() == "sqlite":
+        connect: dict[str, Any] = {"timeout": SQLITE_WAIT_SECONDS, "check_same_thread": False}
+        engine = sa.create_engine(target, pool_size=pool_size, max_overflow=pool_size, connect_args=connect)
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    else:
+        connect = {"connect_timeout": 5, "application_name": "lamella", "options": "-c timezone=UTC"}
+        engine = sa.create_engine(
+            target, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True, connect_args=connect
+        )
+    event.listen(engine, "handle_error", _translate)
+    _engines.add(engine)
+    return engine
+
+
+@contextmanager
+def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """A connection in a transaction that may write; committed at the end of the block, rolled back on an error."""
+    with engine.execution_options(**{_WRITING: True}).begin() as connection:
+        yield connection
+
+
+@contextmanager
+def snapshot(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """A connection whose reads all see the store at one moment."""
+    options = {"isolation_level": "REPEATABLE READ"} if is_postgresql(engine) else {}
+    with engine.execution_options(**options).begin() as connection:
+        yield connection
+
+
+def is_postgresql(of: sa.Engine | sa.Connection) -> bool:
+    """Whether the store is PostgreSQL; it is SQLite otherwise."""
+    return of.dialect.name == "postgresql"
+
+
+def require_migrated(engine: sa.Engine) -> None:
+    """Returns if the schema is the one that this code needs. Raises StoreNotMigrated or StoreUnavailable."""
+    with engine.connect() as connection:
+        found = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+    if found != REVISION:
+        raise StoreNotMigrated(
+            f"the store {shown(engine.url)} is at schema {found or 'none'}, this version needs {REVISION}; "
+            f"run `lamella db upgrade`"
+        )
+
+
+def shown(url: sa.URL) -> str:
+    """The URL without its password and options, for messages."""
+    return url.set(query={}).render_as_string(hide_password=True)
+
+
+def _parse(url: str) -> sa.URL:
+    try:
+        target = sa.make_url(url)
+    except (sa.exc.ArgumentError, ValueError):
+        raise InvalidSettings(["the database URL cannot be read; use postgresql://user@host/name"]) from None
+    if target.drivername == "postgresql":
+        target = target.set(drivername="postgresql+psycopg")
+    if target.drivername not in ("postgresql+psycopg", "sqlite"):
+        raise InvalidSettings(
+            [f"no store of kind {target.drivername!r}; use postgresql://user@host/name or sqlite:///file"]
+        )
+    return target
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    # The driver must not begin transactions by itself: `_begin_sqlite` says which kind.
+    connection.isolation_level = None
+    if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        _turn_on_wal(connection)
+    # FULL: a commit is on disk when it returns, which the acknowledgement of an event promises.
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA temp_store = MEMORY")
+    connection.execute("PRAGMA cache_size = -65536")
+
+
+def _turn_on_wal(connection: sqlite3.Connection) -> None:
+    """Changing the mode does not wait for other connections by itself, whatever the time-out."""
+    end = time.monotonic() + SQLITE_WAIT_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.02)
+        else:
+            return
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    is_writing = connection.get_execution_options().get(_WRITING, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writing else "BEGIN")
+
+
+def _translate(context: sa.ExceptionContext) -> None:
+    """Turns what the drivers raise for a store that is away, or not ours, into errors of lamella."""
+    if context.is_pre_ping:
+        return  # the pool replaces the connection by itself
+    original = context.original_exception
+    engine = context.engine
+    url = shown(engine.url) if engine is not None else context.dialect.name
+    if isinstance(original, psycopg.errors.UndefinedTable | psycopg.errors.UndefinedColumn) or _is_missing(original):
+        reason = str(original).splitlines()[0]
+        raise StoreNotMigrated(f"the store {url} has no schema of ours ({reason}); run `lamella db upgrade`")
+    if isinstance(original, psycopg.OperationalError | psycopg.InterfaceError | sqlite3.OperationalError) or (
+        type(original) is sqlite3.DatabaseError
+    ):
+        raise _unavailable(url, engine.url.password if engine is not None else None, original)
+
+
+def unavailable(engine: sa.Engine, error: BaseException) -> StoreUnavailable:
+    """The error to raise where the store's driver, used directly, failed with `error`."""
+    return _unavailable(shown(engine.url), engine.url.password, error)
+
+
+def _unavailable(url: str, password: object, error: BaseException) -> StoreUnavailable:
+    reason = " ".join(str(error).split())
+    if password:
+        reason = reason.replace(str(password), "***")
+    return StoreUnavailable(f"the store {url} does not answer ({reason}); start it or check LAMELLA_DATABASE_URL")
+
+
+def _is_missing(error: BaseException | None) -> bool:
+    return isinstance(error, sqlite3.OperationalError) and str(error).startswith(("no such table", "no such column"))
+
+
+def _forget_connections() -> None:
+    """A child must not speak over its parent's sockets: it leaves them alone and opens its own."""
+    for engine in list(_engines):
+        engine.dispose(close=False)
+
+
+os.register_at_fork(after_in_child=_forget_connections)

@@ -1,0 +1,208 @@
+"""One grouped query that yields n, sums and products of all unit-level columns for each arm of a phase.
+
+Sums are shifted by the arm's mean (the pilot), so that values near 1e9 with variance near 1 survive: neither database
+has to compute a variance by itself, and both give the same numbers. Seconds and completion stay whole millionths
+until the end, so that an arm without any has a mean of exactly 0, and one where all are the same a variance of 0.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, time
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from lamella.adapters.sql.schema import (
+    TOTALS,
+    arm_member,
+    click,
+    exposure,
+    impression,
+    interaction,
+    read,
+    slate,
+    unit_total,
+)
+from lamella.adapters.sql.totals import MICRO
+from lamella.errors import InvalidInput
+
+_MICROS: Final = {"read_seconds": "read_micros", "completion": "completion_micros"}
+COLUMNS: Final = (*(_public for _public in TOTALS if not _public.endswith("_micros")), *_MICROS, "clicked")
+"""The unit-level columns; each has a `pre_` twin, and there is `has_pre`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What is asked of the record. `until` is None where nothing was recorded after it."""
+
+    phase: int
+    columns: tuple[str, ...]
+    until: datetime | None
+    covariate_since: datetime | None
+
+
+def scale_of(column: str) -> float:
+    """What a column of the query is multiplied by to be in the unit that its name says."""
+    return 1.0 / MICRO if column.removeprefix("pre_") in _MICROS else 1.0
+
+
+def check_columns(columns: Sequence[str]) -> None:
+    """Returns if every column exists. Raises InvalidInput that names those that don't."""
+    unknown = [each for each in columns if each != "has_pre" and each.removeprefix("pre_") not in COLUMNS]
+    if unknown:
+        raise InvalidInput(f"no columns {', '.join(unknown)}; there are {', '.join(COLUMNS)}, pre_ each, has_pre")
+
+
+def moments_query(question: Question) -> sa.Select[Any]:
+    """Rows of variant, crossed, units, slates, fallback_slates, pilot_i, sum_i and product_i_j."""
+    units = _units(question)
+    names = [f"c{i}" for i in range(len(question.columns))]
+    averages = (sa.func.avg(units.c[name]).label(name) for name in names)
+    counted = sa.select(units.c.variant, *averages).where(sa.not_(units.c.crossed)).group_by(units.c.variant)
+    means = counted.cte("pilot") if names else None
+    asked: list[sa.ColumnElement[Any]] = [
+        units.c.variant,
+        units.c.crossed,
+        sa.func.count().label("units"),
+        sa.func.sum(units.c.slates).label("slates"),
+        sa.func.sum(units.c.fallback_slates).label("fallback_slates"),
+    ]
+    source: sa.FromClause = units
+    if means is not None:
+        source = units.outerjoin(means, means.c.variant == units.c.variant)
+        shifted = [units.c[name] - means.c[name] for name in names]
+        asked += [sa.func.max(means.c[name]).label(f"pilot_{i}") for i, name in enumerate(names)]
+        asked += [sa.func.sum(each).label(f"sum_{i}") for i, each in enumerate(shifted)]
+        asked += [
+            sa.func.sum(one * other).label(f"product_{i}_{j}")
+            for i, one in enumerate(shifted)
+            for j, other in enumerate(shifted)
+            if i <= j
+        ]
+    return sa.select(*asked).select_from(source).group_by(units.c.variant, units.c.crossed)
+
+
+def _units(question: Question) -> sa.CTE:
+    """One row a unit: its variant, whether it crossed, and its columns c0, c1, … as floats."""
+    during = _during(question)
+    source: sa.FromClause = during
+    before: sa.CTE | None = None
+    if any(_is_pre(column) for column in question.columns):
+        before = _before(question)
+        source = during.outerjoin(before, before.c.unit == during.c.unit)
+    columns = [_value(column, during, before).label(f"c{i}") for i, column in enumerate(question.columns)]
+    kept = (during.c.variant, during.c.crossed, during.c.slates, during.c.fallback_slates)
+    return sa.select(*kept, *columns).select_from(source).cte("units")
+
+
+def _value(column: str, during: sa.CTE, before: sa.CTE | None) -> sa.ColumnElement[Any]:
+    if before is None or not _is_pre(column):
+        return _float(column, during)
+    if column == "has_pre":
+        return sa.case((before.c.unit.is_not(None), 1.0), else_=0.0)
+    return sa.func.coalesce(_float(column.removeprefix("pre_"), before), 0.0)
+
+
+def _float(column: str, of: sa.CTE) -> sa.ColumnElement[Any]:
+    if column == "clicked":
+        return sa.case((of.c.clicks > 0, 1.0), else_=0.0)
+    return sa.cast(of.c[_total(column)], sa.Double)
+
+
+def _is_pre(column: str) -> bool:
+    return column == "has_pre" or column.startswith("pre_")
+
+
+def _total(column: str) -> str:
+    """The per-unit total that a column is made of."""
+    return "clicks" if column == "clicked" else _MICROS.get(column, column)
+
+
+def _asked_exposures(question: Question) -> list[sa.ColumnElement[bool]]:
+    conditions = [exposure.c.phase == question.phase, exposure.c.counted]
+    return conditions if question.until is None else [*conditions, exposure.c.first_at < question.until]
+
+
+def _during(question: Question) -> sa.CTE:
+    """The totals of each exposed unit over what it was served under its variant of the phase."""
+    totals = _totals_until(question.until)
+    member = sa.and_(
+        arm_member.c.arm == totals.c.arm,
+        arm_member.c.phase == exposure.c.phase,
+        arm_member.c.variant == exposure.c.variant,
+        arm_member.c.counted,
+    )
+    unit = (exposure.c.unit, exposure.c.variant, exposure.c.crossed)
+    names = {"slates", "fallback_slates", *(_total(column) for column in question.columns if not _is_pre(column))}
+    return (
+        sa.select(*unit, *(sa.func.sum(totals.c[name]).label(name) for name in sorted(names)))
+        .select_from(exposure.join(totals, totals.c.unit == exposure.c.unit).join(arm_member, member))
+        .where(*_asked_exposures(question))
+        .group_by(*unit)
+        .cte("during")
+    )
+
+
+def _before(question: Question) -> sa.CTE:
+    """The totals of each exposed unit, in whatever arm, on the days before that of its first exposure."""
+    conditions = [*_asked_exposures(question), unit_total.c.day < exposure.c.first_day]
+    if question.covariate_since is not None:
+        conditions.append(unit_total.c.day >= question.covariate_since.astimezone(UTC).date())
+    names = {_total(column.removeprefix("pre_")) for column in question.columns if column.startswith("pre_")}
+    return (
+        sa.select(exposure.c.unit, *(sa.func.sum(unit_total.c[name]).label(name) for name in sorted(names)))
+        .select_from(exposure.join(unit_total, unit_total.c.unit == exposure.c.unit))
+        .where(*conditions)
+        .group_by(exposure.c.unit)
+        .cte("before")
+    )
+
+
+def _totals_until(until: datetime | None) -> sa.FromClause:
+    """The per-unit totals; with `until`, those of the whole days before it and the facts of its own day."""
+    if until is None:
+        return unit_total
+    day = until.astimezone(UTC).date()
+    midnight = datetime.combine(day, time(), UTC)
+    whole = sa.select(unit_total.c.unit, unit_total.c.arm, *(unit_total.c[name] for name in TOTALS))
+    parts = [
+        _part(slate, midnight, until, slates=_ONE, fallback_slates=_FELL_BACK),
+        _part(impression, midnight, until, impressions=_ONE),
+        _part(click, midnight, until, clicks=_ONE),
+        _part(
+            read,
+            midnight,
+            until,
+            reads=_ONE,
+            read_micros=_micros(read.c.read_seconds),
+            completion_micros=sa.func.coalesce(_micros(read.c.completion), 0),
+            completion_reads=_if(read.c.completion.is_not(None)),
+        ),
+        _part(
+            interaction,
+            midnight,
+            until,
+            interactions=_ONE,
+            comments=_if(interaction.c.action == "comment"),
+            shares=_if(interaction.c.action == "share"),
+        ),
+    ]
+    return sa.union_all(whole.where(unit_total.c.day < day), *parts).cte("totals")
+
+
+def _if(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
+    return sa.case((condition, sa.literal_column("1")), else_=sa.literal_column("0"))
+
+
+def _micros(value: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    return sa.cast(sa.func.round(value * float(MICRO)), sa.BigInteger)
+
+
+_ZERO: Final[sa.ColumnElement[int]] = sa.literal_column("0")
+_ONE: Final[sa.ColumnElement[int]] = sa.literal_column("1")
+_FELL_BACK: Final = _if(sa.cast(slate.c.fallbacks, sa.Text) != "{}")
+
+
+def _part(fact: sa.Table, since: datetime, until: datetime, **values: sa.ColumnElement[Any]) -> sa.Select[Any]:
+    columns = (values.get(name, _ZERO).label(name) for name in TOTALS)
+    return sa.select(fact.c.unit, fact.c.arm, *columns).where(fact.c.time >= since, fact.c.time < until)

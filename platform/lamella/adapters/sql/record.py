@@ -1,0 +1,83 @@
+"""The record in SQL: batches leave the inbox and become facts in one transaction.
+
+What makes the effect exactly-once: the transaction that stores a batch also deletes it from the inbox, and every slate
+and event leaves a receipt, so that the same one in another batch is known. Ingests run one at a time (an advisory
+lock on PostgreSQL, the write lock on SQLite); batches are read and checked before the lock is taken.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from typing import Final
+
+import sqlalchemy as sa
+
+from lamella.adapters.sql.arms import Arms
+from lamella.adapters.sql.bulk import bulk
+from lamella.adapters.sql.engine import is_postgresql, snapshot, writing
+from lamella.adapters.sql.facts import Ingest
+from lamella.adapters.sql.intake import Intake
+from lamella.adapters.sql.partitions import make_partitions, months_of
+from lamella.adapters.sql.schema import FACTS, exposure, inbox, quarantine
+from lamella.services.ports import IngestReceipt
+
+_LOCK: Final = 0x696E67657374
+"""The key of the advisory lock that ingests take: "ingest" in ASCII."""
+
+
+class SqlRecordStore:
+    """The facts: what was shown and what readers did."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+        self._arms = Arms()
+        self._months: set[date] = set()
+
+    def ingest(self, *, limit: int, now: datetime) -> IngestReceipt:
+        """Move up to `limit` batches from the inbox into the facts, in one transaction that takes them out.
+
+        `batches` is 0 only where the inbox was empty. Another ingest that runs meanwhile is waited for.
+        Raises StoreUnavailable, and then nothing has changed.
+        """
+        while True:
+            batches = self._oldest(limit)
+            intake = Intake()
+            intake.read(batches.values())
+            receipt = self._store(list(batches), intake, now)
+            if receipt is not None:
+                return receipt
+
+    def counts(self) -> Mapping[str, int]:
+        """Rows of each fact and of exposure, quarantine and inbox, all at one moment."""
+        with snapshot(self._engine) as connection:
+            tables = (*FACTS, exposure, quarantine, inbox)
+            # SQLAlchemy's names are a subclass of str, which JSON encoders refuse as a key.
+            return {
+                str(table.name): connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
+                for table in tables
+            }
+
+    def _oldest(self, limit: int) -> dict[int, bytes]:
+        statement = sa.select(inbox.c.id, inbox.c.body).order_by(inbox.c.id).limit(limit)
+        with self._engine.connect() as connection:
+            return {row.id: row.body for row in connection.execute(statement)}
+
+    def _store(self, batches: Sequence[int], intake: Intake, now: datetime) -> IngestReceipt | None:
+        """What was stored, or None if another ingest took some of the batches first."""
+        if not batches:
+            return IngestReceipt(batches=0, stored={}, duplicate={}, quarantined={})
+        months = months_of(intake.days(), now)
+        with writing(self._engine) as connection:
+            if is_postgresql(connection):
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+            ways = bulk(connection)
+            if ways.remove(inbox.c.id, batches) != len(batches):
+                connection.rollback()
+                return None
+            make_partitions(connection, months - self._months)
+            ingest = Ingest(connection, ways, self._arms, now)
+            ingest.run(intake)
+        self._months |= months
+        self._arms.remember(ingest.numbers)
+        return IngestReceipt(
+            batches=len(batches), stored=ingest.stored, duplicate=ingest.duplicate, quarantined=ingest.quarantined
+        )

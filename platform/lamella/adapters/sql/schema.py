@@ -1,0 +1,303 @@
+"""The tables. `alembic/versions` makes them; `alembic check` proves that both say the same.
+
+Configuration: configuration, layer, parameter, experiment, phase, variant, revision. Access: api_key. Intake: inbox,
+quarantine, slate_receipt, event_receipt. Dimension: arm, arm_member. Facts, partitioned by month on PostgreSQL:
+slate, impression, click, read, interaction. Derived in the transaction that stores the facts: exposure, unit_total.
+Results: report. Items and models: item, model_version, training_run.
+"""
+
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from lamella.adapters.sql.types import Identity, UTCDateTime
+
+REVISION: Final = "0001"
+"""The newest migration: what `alembic_version` must say for this code to run."""
+
+metadata: Final = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _required(name: str, kind: Any) -> sa.Column[Any]:
+    return sa.Column(name, kind, nullable=False)
+
+
+configuration: Final = sa.Table(
+    "configuration",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    _required("version", sa.BigInteger),
+    _required("killed", sa.Boolean),
+    sa.CheckConstraint("id = 1", name="one_row"),
+)
+
+
+def _entity(name: str, *columns: sa.Column[Any]) -> sa.Table:
+    return sa.Table(
+        name,
+        metadata,
+        sa.Column("key", sa.Text, primary_key=True),
+        _required("position", sa.Integer),
+        *columns,
+        _required("body", sa.JSON),
+    )
+
+
+layer: Final = _entity("layer")
+parameter: Final = _entity("parameter", _required("layer", sa.Text))
+experiment: Final = _entity("experiment", _required("layer", sa.Text), _required("status", sa.Text))
+
+# Copies of what the experiments' bodies say, so that SQL can join the record with its phases.
+phase: Final = sa.Table(
+    "phase",
+    metadata,
+    sa.Column("id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("experiment", sa.Text, sa.ForeignKey("experiment.key", ondelete="CASCADE"), nullable=False, index=True),
+    _required("number", sa.Integer),
+    _required("started_at", UTCDateTime),
+    sa.Column("ended_at", UTCDateTime),
+)
+variant: Final = sa.Table(
+    "variant",
+    metadata,
+    sa.Column("experiment", sa.Text, sa.ForeignKey("experiment.key", ondelete="CASCADE"), primary_key=True),
+    sa.Column("key", sa.Text, primary_key=True),
+    _required("position", sa.Integer),
+    _required("is_control", sa.Boolean),
+    _required("body", sa.JSON),
+)
+
+revision: Final = sa.Table(
+    "revision",
+    metadata,
+    sa.Column("id", Identity, primary_key=True),
+    _required("version", sa.BigInteger),
+    _required("author", sa.Text),
+    _required("at", UTCDateTime),
+    _required("action", sa.Text),
+    _required("kind", sa.Text),
+    _required("key", sa.Text),
+    sa.Column("before", sa.JSON(none_as_null=True)),
+    sa.Column("after", sa.JSON(none_as_null=True)),
+    sa.Index(None, "kind", "key"),
+)
+
+api_key: Final = sa.Table(
+    "api_key",
+    metadata,
+    sa.Column("id", Identity, primary_key=True),
+    _required("name", sa.Text),
+    _required("role", sa.Text),
+    sa.Column("digest", sa.LargeBinary(32), nullable=False, unique=True),
+    _required("created_at", UTCDateTime),
+    sa.Column("revoked_at", UTCDateTime),
+)
+# A name is free again once its key is revoked.
+sa.Index(
+    "uq_api_key_name",
+    api_key.c.name,
+    unique=True,
+    postgresql_where=api_key.c.revoked_at.is_(None),
+    sqlite_where=api_key.c.revoked_at.is_(None),
+)
+
+# SQLite must never give a number twice: a worker deletes by number the batches that it has read.
+inbox: Final = sa.Table(
+    "inbox",
+    metadata,
+    sa.Column("id", Identity, primary_key=True),
+    _required("received_at", UTCDateTime),
+    _required("body", sa.LargeBinary),
+    sqlite_autoincrement=True,
+)
+
+# `digest` names the record, so that a repeat of it is not kept twice; `request` only where the slate may yet come.
+quarantine: Final = sa.Table(
+    "quarantine",
+    metadata,
+    sa.Column("digest", sa.LargeBinary(16), primary_key=True),
+    sa.Column("request", sa.LargeBinary(16), index=True),
+    _required("at", UTCDateTime),
+    _required("reason", sa.Text),
+    _required("detail", sa.Text),
+    _required("kind", sa.Text),
+    _required("key", sa.Text),
+    _required("body", sa.LargeBinary),
+)
+
+# What was stored already. `digest` is BLAKE2b-128 of the request id or the event id.
+slate_receipt: Final = sa.Table(
+    "slate_receipt",
+    metadata,
+    sa.Column("digest", sa.LargeBinary(16), primary_key=True),
+    _required("time", UTCDateTime),
+    _required("arm", sa.Integer),
+    _required("unit", sa.Text),
+    sqlite_with_rowid=False,
+)
+event_receipt: Final = sa.Table(
+    "event_receipt",
+    metadata,
+    sa.Column("digest", sa.LargeBinary(16), primary_key=True),
+    _required("time", UTCDateTime),
+    sqlite_with_rowid=False,
+)
+
+arm: Final = sa.Table(
+    "arm",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("signature", sa.Text, nullable=False, unique=True),
+)
+arm_member: Final = sa.Table(
+    "arm_member",
+    metadata,
+    sa.Column("arm", sa.Integer, sa.ForeignKey("arm.id"), primary_key=True),
+    sa.Column("phase", sa.BigInteger, primary_key=True, index=True),
+    _required("variant", sa.Text),
+    _required("counted", sa.Boolean),
+)
+
+
+def _fact(name: str, key: tuple[str, ...], *columns: sa.Column[Any]) -> sa.Table:
+    # Time leads the key: new rows are appended, and a stretch of time is one range.
+    return sa.Table(
+        name,
+        metadata,
+        _required("time", UTCDateTime),
+        _required("request_id", sa.Text),
+        _required("unit", sa.Text),
+        _required("arm", sa.Integer),
+        *columns,
+        sa.PrimaryKeyConstraint("time", *key),
+        postgresql_partition_by="RANGE (time)",
+        sqlite_with_rowid=False,
+    )
+
+
+slate: Final = _fact(
+    "slate",
+    ("request_id",),
+    _required("snapshot", sa.BigInteger),
+    _required("items", sa.Integer),
+    _required("latency_ms", sa.Double),
+    _required("models", sa.JSON),
+    _required("fallbacks", sa.JSON),
+    _required("context", sa.JSON),
+)
+impression: Final = _fact(
+    "impression",
+    ("request_id", "rank"),
+    _required("item", sa.Text),
+    _required("rank", sa.SmallInteger),
+    _required("score", sa.Double),
+    _required("source", sa.Text),
+    _required("propensity", sa.Double),
+)
+click: Final = _fact("click", ("event_id",), _required("event_id", sa.Text), _required("item", sa.Text))
+read: Final = _fact(
+    "read",
+    ("event_id",),
+    _required("event_id", sa.Text),
+    _required("item", sa.Text),
+    _required("read_seconds", sa.Double),
+    sa.Column("completion", sa.Double),
+)
+interaction: Final = _fact(
+    "interaction",
+    ("event_id",),
+    _required("event_id", sa.Text),
+    _required("item", sa.Text),
+    _required("action", sa.Text),
+)
+FACTS: Final = (slate, impression, click, read, interaction)
+
+exposure: Final = sa.Table(
+    "exposure",
+    metadata,
+    sa.Column("phase", sa.BigInteger, primary_key=True),
+    sa.Column("unit", sa.Text, primary_key=True),
+    _required("variant", sa.Text),
+    _required("first_at", UTCDateTime),
+    _required("first_day", sa.Date),
+    _required("counted", sa.Boolean),
+    _required("crossed", sa.Boolean),
+    sqlite_with_rowid=False,
+)
+# Seconds and completion are whole millionths: integer sums are exact in whatever order the records come.
+unit_total: Final = sa.Table(
+    "unit_total",
+    metadata,
+    sa.Column("unit", sa.Text, primary_key=True),
+    sa.Column("arm", sa.Integer, primary_key=True),
+    sa.Column("day", sa.Date, primary_key=True),
+    _required("slates", sa.Integer),
+    _required("fallback_slates", sa.Integer),
+    _required("impressions", sa.Integer),
+    _required("clicks", sa.Integer),
+    _required("reads", sa.Integer),
+    _required("read_micros", sa.BigInteger),
+    _required("completion_micros", sa.BigInteger),
+    _required("completion_reads", sa.Integer),
+    _required("comments", sa.Integer),
+    _required("shares", sa.Integer),
+    _required("interactions", sa.Integer),
+    sqlite_with_rowid=False,
+)
+TOTALS: Final = tuple(column.name for column in unit_total.columns if not column.primary_key)
+
+report: Final = sa.Table(
+    "report",
+    metadata,
+    sa.Column("id", Identity, primary_key=True),
+    _required("experiment", sa.Text),
+    _required("phase", sa.BigInteger),
+    _required("number", sa.Integer),
+    _required("as_of", UTCDateTime),
+    _required("document", sa.JSON),
+    sa.UniqueConstraint("experiment", "phase", "number"),
+)
+item: Final = sa.Table(
+    "item",
+    metadata,
+    sa.Column("key", sa.Text, primary_key=True),
+    _required("title", sa.Text),
+    _required("published_at", UTCDateTime),
+    _required("attributes", sa.JSON),
+)
+model_version: Final = sa.Table(
+    "model_version",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    _required("kind", sa.Text),
+    _required("created_at", UTCDateTime),
+    _required("digest", sa.Text),
+    _required("size_bytes", sa.BigInteger),
+    _required("hyperparameters", sa.JSON),
+    _required("metrics", sa.JSON),
+    _required("stamp", sa.JSON),
+)
+training_run: Final = sa.Table(
+    "training_run",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    _required("kind", sa.Text),
+    _required("name", sa.Text),
+    _required("hyperparameters", sa.JSON),
+    _required("seed", sa.BigInteger),
+    _required("status", sa.Text),
+    _required("progress", sa.Double),
+    _required("message", sa.Text),
+    _required("requested_at", UTCDateTime),
+    _required("requested_by", sa.Text),
+    sa.Column("reference", sa.Text),
+)

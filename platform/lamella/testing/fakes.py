@@ -1,0 +1,327 @@
+"""In-memory fakes of every port, for tests: exact in what they promise, without a database or a broker.
+
+The record (journal, facts, analysis, training data) is one `MemoryRecord`, in `lamella.testing.record`.
+"""
+
+import hashlib
+import math
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Final, TypeVar
+
+import orjson
+
+from lamella.errors import BrokerUnavailable, ConfigurationMoved, Conflict, InvalidInput, NotFound, TrainingFault
+from lamella.experiments.document import experiment_document, layer_document, parameter_document
+from lamella.experiments.model import Configuration, Experiment, Json, Layer, Parameter
+from lamella.services.ports import Item, ModelVersion, Principal, Revision, Scored, TrainingLog, TrainingRun
+
+E = TypeVar("E", Layer, Parameter, Experiment)
+START: Final = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
+
+
+class FakeClock:
+    """A clock that stands until it is moved."""
+
+    def __init__(self, now: datetime = START) -> None:
+        self._now = now
+
+    def now(self) -> datetime:
+        """The moment that the clock was set to."""
+        return self._now
+
+    def move(self, by: timedelta) -> None:
+        """Moves the clock forward, or back where `by` is negative."""
+        self._now += by
+
+
+class MemoryConfigurationStore:
+    """The configuration and its revisions, compared and swapped under a lock."""
+
+    def __init__(self, configuration: Configuration | None = None) -> None:
+        self._newest = configuration or Configuration()
+        self._revisions: list[Revision] = []
+        self._lock = threading.Lock()
+
+    def version(self) -> int:
+        """The version of the newest configuration."""
+        return self._newest.version
+
+    def load(self) -> Configuration:
+        """The newest configuration."""
+        return self._newest
+
+    def commit(self, after: Configuration, *, author: str, action: str, at: datetime) -> Configuration:
+        """Stores `after` as the next version. Raises ConfigurationMoved."""
+        with self._lock:
+            before = self._newest
+            if before.version != after.version:
+                raise ConfigurationMoved(after.version, before.version)
+            stored = replace(after, version=before.version + 1)
+            for kind, key, was, now in _differences(before, stored):
+                self._revisions.append(
+                    Revision(
+                        version=stored.version,
+                        author=author,
+                        at=at,
+                        action=action,
+                        kind=kind,
+                        key=key,
+                        before=was,
+                        after=now,
+                    )
+                )
+            self._newest = stored
+            return stored
+
+    def revisions(self, *, kind: str | None = None, key: str | None = None, limit: int = 100) -> Sequence[Revision]:
+        """The newest revisions first."""
+        found = [each for each in reversed(self._revisions) if kind in (None, each.kind) and key in (None, each.key)]
+        return found[:limit]
+
+
+def _differences(before: Configuration, after: Configuration) -> list[tuple[str, str, Json, Json]]:
+    found: list[tuple[str, str, Json, Json]] = []
+    if before.killed != after.killed:
+        found.append(("configuration", "killed", before.killed, after.killed))
+    for kind, were, are in (
+        ("layer", _documents(before.layers, layer_document), _documents(after.layers, layer_document)),
+        (
+            "parameter",
+            _documents(before.parameters, parameter_document),
+            _documents(after.parameters, parameter_document),
+        ),
+        (
+            "experiment",
+            _documents(before.experiments, experiment_document),
+            _documents(after.experiments, experiment_document),
+        ),
+    ):
+        changed = (key for key in sorted(were.keys() | are.keys()) if _text(were.get(key)) != _text(are.get(key)))
+        found.extend((kind, key, were.get(key), are.get(key)) for key in changed)
+    return found
+
+
+def _documents(entities: Sequence[E], document: Callable[[E], Mapping[str, Json]]) -> dict[str, Mapping[str, Json]]:
+    return {each.key: document(each) for each in entities}
+
+
+def _text(document: Mapping[str, Json] | None) -> bytes:
+    """Canonical text: 1 and 1.0 differ here, as they do for the product."""
+    return orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
+
+
+class MemoryKeyStore:
+    """API keys by digest. `finds` counts look-ups, so that a test can see a cache."""
+
+    def __init__(self) -> None:
+        self._by_digest: dict[bytes, Principal] = {}
+        self.finds = 0
+
+    def add(self, name: str, role: str, digest: bytes, *, at: datetime) -> None:  # noqa: ARG002 - the port has it
+        """Stores a key's digest. Raises Conflict if the name is taken."""
+        if any(held.name == name for held in self._by_digest.values()):
+            raise Conflict(f"a key named {name!r} exists already; choose another name or revoke that one")
+        self._by_digest[digest] = Principal(name=name, role=role)
+
+    def find(self, digest: bytes) -> Principal | None:
+        """Whose key has this digest, or None."""
+        self.finds += 1
+        return self._by_digest.get(digest)
+
+    def revoke(self, name: str, *, at: datetime) -> None:  # noqa: ARG002 - the port has it
+        """From now on the key is unknown. Raises NotFound."""
+        for digest, held in self._by_digest.items():
+            if held.name == name:
+                del self._by_digest[digest]
+                return
+        raise NotFound("key", name)
+
+    def names(self) -> Sequence[Principal]:
+        """Every key, by name."""
+        return sorted(self._by_digest.values(), key=lambda held: held.name)
+
+
+class MemoryCatalogue:
+    """Items by key."""
+
+    def __init__(self, items: Sequence[Item] = ()) -> None:
+        self._items = {item.key: item for item in items}
+
+    def put(self, items: Sequence[Item]) -> int:
+        """Inserts or replaces items; returns how many there were."""
+        self._items.update({item.key: item for item in items})
+        return len(items)
+
+    def all(self) -> Sequence[Item]:
+        """Every item, by key."""
+        return [self._items[key] for key in sorted(self._items)]
+
+
+class FakeRecommender:
+    """Models that score by a hash of model, unit and item: arbitrary, bounded to 0..1, and always the same.
+
+    `models` are the references that exist; `failing` maps a reference to the error that it raises.
+    """
+
+    def __init__(
+        self, items: Sequence[str], models: Sequence[str], *, failing: Mapping[str, Exception] | None = None
+    ) -> None:
+        self._items = tuple(items)
+        self._models = frozenset(models)
+        self.failing = dict(failing or {})
+
+    def recall(self, model: str, unit: str, *, count: int, exclude: frozenset[str]) -> Scored:
+        """The `count` items with the highest scores. Raises NotFound for an unknown model."""
+        ranked = self.rank(model, unit, [item for item in self._items if item not in exclude])
+        return first(ranked, count, source=f"recall:{model}")
+
+    def rank(self, model: str, unit: str, items: Sequence[str]) -> Scored:
+        """`items`, best first. Raises NotFound for an unknown model."""
+        if model in self.failing:
+            raise self.failing[model]
+        if model not in self._models:
+            raise NotFound("model", model, next_step=f"there are {', '.join(sorted(self._models)) or 'none'}")
+        scored = sorted(((_score(model, unit, item), item) for item in items), key=lambda pair: (-pair[0], pair[1]))
+        return Scored(items=[item for _, item in scored], scores=[score for score, _ in scored], source=f"rank:{model}")
+
+    def diversify(self, model: str, scored: Scored, *, diversity: float, count: int) -> Scored:  # noqa: ARG002
+        """The first `count`: items without vectors are all unlike each other. Raises what the model raises."""
+        self.rank(model, "", scored.items)
+        return first(scored, count, source=f"rerank:{model}")
+
+    def is_prompt(self, model: str) -> bool:
+        """Whether the model exists: all are in memory."""
+        return model in self._models
+
+    def versions(self) -> Sequence[ModelVersion]:
+        """A version for each reference such as `mf@3`; its kind is its name. Newest number first."""
+        named = (reference.partition("@") for reference in self._models if "@" in reference)
+        found = [_version(name, int(number)) for name, _, number in named]
+        return sorted(found, key=lambda each: (-each.number, each.name))
+
+
+def first(scored: Scored, count: int, *, source: str) -> Scored:
+    """The first `count` of `scored`, as proposed by `source`."""
+    return Scored(items=scored.items[:count], scores=scored.scores[:count], source=source)
+
+
+def _version(name: str, number: int) -> ModelVersion:
+    return ModelVersion(
+        name=name,
+        number=number,
+        kind=name,
+        created_at=START,
+        digest="",
+        size_bytes=0,
+        hyperparameters={},
+        metrics={},
+        stamp={},
+    )
+
+
+def _score(model: str, unit: str, item: str) -> float:
+    digest = hashlib.sha256(f"{model}\0{unit}\0{item}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") / math.ldexp(1, 32)
+
+
+class MemoryModelCatalogue:
+    """Model versions by reference."""
+
+    def __init__(self, versions: Sequence[ModelVersion] = ()) -> None:
+        self._versions: dict[str, ModelVersion] = {}
+        for version in versions:
+            self.add(version)
+
+    def add(self, version: ModelVersion) -> None:
+        """Records a version. Raises Conflict if the reference is taken."""
+        if version.reference in self._versions:
+            raise Conflict(f"model version {version.reference} exists already; publish the next number")
+        self._versions[version.reference] = version
+
+    def next_number(self, name: str) -> int:
+        """1 for an unknown name, else one more than its newest."""
+        return 1 + max((each.number for each in self._versions.values() if each.name == name), default=0)
+
+    def find(self, reference: str) -> ModelVersion | None:
+        """The version named, or the newest of the name, or None."""
+        if "@" in reference:
+            return self._versions.get(reference)
+        return self._versions.get(f"{reference}@{self.next_number(reference) - 1}")
+
+    def all(self) -> Sequence[ModelVersion]:
+        """Every version, newest first."""
+        by_name = sorted(self._versions.values(), key=lambda each: each.name)
+        return sorted(by_name, key=lambda each: (each.created_at, each.number), reverse=True)
+
+
+class MemoryTrainingRuns:
+    """Training runs by id."""
+
+    def __init__(self) -> None:
+        self._runs: dict[str, TrainingRun] = {}
+
+    def put(self, run: TrainingRun) -> None:
+        """Inserts or replaces by id."""
+        self._runs[run.id] = run
+
+    def find(self, run_id: str) -> TrainingRun | None:
+        """The run, or None."""
+        return self._runs.get(run_id)
+
+    def all(self, *, limit: int = 100) -> Sequence[TrainingRun]:
+        """Newest first."""
+        return sorted(self._runs.values(), key=lambda run: (run.requested_at, run.id), reverse=True)[:limit]
+
+
+class FakeTrainer:
+    """A trainer that publishes nothing: it knows its kinds, fills in `epochs`, and fails every training."""
+
+    def __init__(self, kinds: Sequence[str]) -> None:
+        self._kinds = tuple(kinds)
+
+    def check(self, kind: str, name: str, hyperparameters: Mapping[str, Json]) -> Mapping[str, Json]:  # noqa: ARG002
+        """The hyperparameters with `epochs` filled in. Raises InvalidInput for an unknown kind."""
+        if kind not in self._kinds:
+            raise InvalidInput(f"no kind {kind!r}; there are {', '.join(self._kinds)}")
+        return {"epochs": 10, **hyperparameters}
+
+    def train(
+        self,
+        run: TrainingRun,
+        log: TrainingLog,  # noqa: ARG002
+        items: Sequence[Item],  # noqa: ARG002
+        *,
+        at: datetime,  # noqa: ARG002
+        progress: Callable[[float, str], None],
+    ) -> ModelVersion:
+        """Never; raises TrainingFault after some progress."""
+        progress(0.5, "half way")
+        raise TrainingFault(f"{run.kind}: this trainer only checks")
+
+
+class MemoryTaskQueue:
+    """Remembers what was asked for in `asked`: pairs of task and argument. Refuses while `down` is set."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str]] = []
+        self.down = False
+
+    def train(self, run_id: str) -> None:
+        """Remembers the request. Raises BrokerUnavailable."""
+        self._ask("train", run_id)
+
+    def ingest(self) -> None:
+        """Remembers the request. Raises BrokerUnavailable."""
+        self._ask("ingest", "")
+
+    def analyse(self, experiment: str) -> None:
+        """Remembers the request. Raises BrokerUnavailable."""
+        self._ask("analyse", experiment)
+
+    def _ask(self, task: str, argument: str) -> None:
+        if self.down:
+            raise BrokerUnavailable("the broker does not answer; start Valkey or Redis, or check LAMELLA_REDIS_URL")
+        self.asked.append((task, argument))

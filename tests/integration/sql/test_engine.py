@@ -1,0 +1,117 @@
+import sqlite3
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+import sqlalchemy as sa
+
+from lamella.adapters.sql.engine import create_engine, snapshot, writing
+from lamella.adapters.sql.schema import item
+from lamella.errors import InvalidSettings, StoreNotMigrated, StoreUnavailable
+
+AT = datetime(2026, 3, 2, 8, 0, 0, 123456, tzinfo=UTC)
+VALUES = {"key": "i", "title": "t", "published_at": AT, "attributes": {}}
+
+
+def test_a_moment_comes_back_in_utc_and_a_naive_one_is_refused(engine):
+    abroad = AT.astimezone(timezone(timedelta(hours=8)))
+    with writing(engine) as connection:
+        connection.execute(sa.insert(item).values({**VALUES, "published_at": abroad}))
+    with engine.connect() as connection:
+        found = connection.execute(sa.select(item.c.published_at)).scalar_one()
+    assert found == AT
+    assert found.tzinfo is UTC
+    with pytest.raises(sa.exc.StatementError, match="no offset"), writing(engine) as connection:
+        connection.execute(sa.insert(item).values({**VALUES, "key": "j", "published_at": AT.replace(tzinfo=None)}))
+
+
+def test_an_error_in_the_block_undoes_all_of_it(engine):
+    with pytest.raises(sa.exc.IntegrityError), writing(engine) as connection:
+        connection.execute(sa.insert(item), [VALUES, VALUES])
+    with engine.connect() as connection:
+        assert connection.execute(sa.select(sa.func.count()).select_from(item)).scalar() == 0
+
+
+def test_a_snapshot_does_not_see_what_is_committed_meanwhile(engine):
+    count = sa.select(sa.func.count()).select_from(item)
+    with snapshot(engine) as reader:
+        assert reader.execute(count).scalar() == 0
+        with writing(engine) as connection:
+            connection.execute(sa.insert(item).values(VALUES))
+        assert reader.execute(count).scalar() == 0
+    with snapshot(engine) as reader:
+        assert reader.execute(count).scalar() == 1
+
+
+def test_sqlite_writes_through_to_the_disk_and_enforces_keys(sqlite_database_url):
+    engine = create_engine(sqlite_database_url)
+    with engine.connect() as connection:
+        found = {
+            name: connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("journal_mode", "synchronous")
+        }
+        assert found == {"journal_mode": "wal", "synchronous": 2}
+        assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
+    engine.dispose()
+
+
+def test_a_missing_table_says_what_to_run(tmp_path, empty_pg_url):
+    for url in (f"sqlite:///{tmp_path / 'x.db'}", empty_pg_url):
+        engine = create_engine(url)
+        with pytest.raises(StoreNotMigrated, match="lamella db upgrade"), engine.connect() as connection:
+            connection.execute(sa.select(item))
+        engine.dispose()
+
+
+@pytest.mark.parametrize("url", ["mysql://u:secret@h/x", "postgresql+asyncpg://u:secret@h/x", "no url", ""])
+def test_another_kind_of_store_is_refused_without_its_password(url):
+    with pytest.raises(InvalidSettings) as refused:
+        create_engine(url)
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("path", ["/proc/nowhere/lamella.db", "/dev/null/lamella.db"])
+def test_a_file_that_cannot_be_opened_is_a_store_that_is_away(path):
+    engine = create_engine(f"sqlite:///{path}")
+    with pytest.raises(StoreUnavailable, match="LAMELLA_DATABASE_URL"), engine.connect():
+        pass
+    engine.dispose()
+
+
+def test_a_file_of_another_kind_is_a_store_that_is_away(tmp_path):
+    (tmp_path / "x.db").write_bytes(b"this is no database " * 100)
+    engine = create_engine(f"sqlite:///{tmp_path / 'x.db'}")
+    with pytest.raises(StoreUnavailable, match="not a database"), engine.connect():
+        pass
+    engine.dispose()
+
+
+def test_a_server_that_is_away_is_named_without_its_password():
+    engine = create_engine("postgresql://ann:secret@127.0.0.1:1/x")
+    with pytest.raises(StoreUnavailable) as refused, engine.connect():
+        pass
+    assert "ann:***@127.0.0.1:1/x" in str(refused.value)
+    assert "secret" not in str(refused.value)
+    engine.dispose()
+
+
+def test_a_connection_that_the_server_ended_is_replaced(pg_database_url):
+    engine = create_engine(pg_database_url)
+    with engine.connect() as connection:
+        pid = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar()
+    other = create_engine(pg_database_url)
+    with other.connect() as connection:
+        connection.exec_driver_sql(f"SELECT pg_terminate_backend({pid})")
+    other.dispose()
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("SELECT 1").scalar() == 1
+    engine.dispose()
+
+
+def test_a_writer_that_finds_the_file_locked_for_too_long_is_told_so(sqlite_database_url, monkeypatch):
+    monkeypatch.setattr("lamella.adapters.sql.engine.SQLITE_WAIT_SECONDS", 0.1)
+    engine = create_engine(sqlite_database_url)
+    holder = sqlite3.connect(sqlite_database_url.removeprefix("sqlite:///"), isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreUnavailable, match="locked"), writing(engine):
+        pass
+    holder.close()
+    engine.dispose()
