@@ -1,0 +1,66 @@
+"""What a model kind is: a name, its hyperparameters, and a function that fits it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeAlias
+
+from lamella.experiments.model import Json
+from lamella.recommenders.artifact import FactorModel
+from lamella.recommenders.dataset import Dataset
+from lamella.recommenders.hyperparameters import H, parse, unparse
+
+Progress: TypeAlias = Callable[[float, str], None]
+"""Told the share done (0..1) and a line for people."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fitted:
+    """A fitted model: its serving matrices, further files by name (`model.keras`), and the compilation's error.
+
+    `probe_error` is the greatest difference between the score of the matrices and of the network that they were
+    compiled from, over a probe batch; 0.0 where there is no network.
+    """
+
+    factors: FactorModel
+    files: Mapping[str, bytes]
+    probe_error: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind(Generic[H]):
+    """A registered model kind. `fit` takes the dataset, the hyperparameters, a seed and whom to tell the progress."""
+
+    name: str
+    summary: str
+    hyperparameters: type[H]
+    fit: Callable[[Dataset, H, int, Progress], Fitted]
+
+    def complete(self, values: Mapping[str, Json]) -> dict[str, Json]:
+        """Every hyperparameter, `values` before the defaults. Raises InvalidInput listing each fault."""
+        return unparse(parse(self.name, self.hyperparameters, values))
+
+    def train(self, dataset: Dataset, values: Mapping[str, Json], *, seed: int, progress: Progress) -> Fitted:
+        """The fitted model; the same dataset, values and seed give the same one. Raises InvalidInput, TrainingFault."""
+        return self.fit(dataset, parse(self.name, self.hyperparameters, values), seed, progress)
+
+
+class AnyKind(Protocol):
+    """A kind, whatever its hyperparameters."""
+
+    @property
+    def name(self) -> str:
+        """How trainings ask for it."""
+        ...
+
+    @property
+    def summary(self) -> str:
+        """One line for people."""
+        ...
+
+    def complete(self, values: Mapping[str, Json]) -> dict[str, Json]:
+        """Every hyperparameter, `values` before the defaults. Raises InvalidInput listing each fault."""
+        ...
+
+    def train(self, dataset: Dataset, values: Mapping[str, Json], *, seed: int, progress: Progress) -> Fitted:
+        """The fitted model. Raises InvalidInput, TrainingFault."""
+        ...

@@ -1,0 +1,192 @@
+"""The folder of published models: one folder a version, written whole or not at all, never changed.
+
+`<root>/<name>/<number>/` holds `serving.npz` (what serves), `manifest.json`, and what the kind adds (`model.keras`).
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import shutil
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from lamella.errors import Conflict, InvalidInput, ModelCorrupt, ModelFailed
+from lamella.experiments.model import Json
+from lamella.recommenders.artifact import FactorModel, pack, unpack
+from lamella.services.ports import ModelCatalogue, ModelVersion
+
+FORMAT: Final = "lamella.model/1"
+SERVING: Final = "serving.npz"
+MANIFEST: Final = "manifest.json"
+MOST_PROBE_ERROR: Final = 1e-4
+
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_PARTIAL: Final = ".partial-"
+_ABANDONED_SECONDS: Final = 3600.0
+_ATTEMPTS: Final = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainedModel:
+    """A model that may be published: what serves, further files by name, and what is recorded of it."""
+
+    kind: str
+    factors: FactorModel
+    files: Mapping[str, bytes]
+    probe_error: float
+    hyperparameters: Mapping[str, Json]
+    metrics: Mapping[str, float]
+    stamp: Mapping[str, Json]
+
+
+class FolderRegistry:
+    """The model registry of a folder, with the versions also listed in a ModelCatalogue."""
+
+    def __init__(self, root: Path, catalogue: ModelCatalogue) -> None:
+        self._root, self._catalogue = root, catalogue
+
+    def publish(self, trained: TrainedModel, *, name: str, at: datetime) -> ModelVersion:
+        """The published version: the next number of `name`.
+
+        Files are written to a folder beside their place, flushed to disk, and moved there in one step; then the
+        version enters the catalogue. Raises InvalidInput for a bad name, ModelFailed for matrices that cannot serve
+        or differ from their network by more than 1e-4; nothing is left behind then.
+        """
+        check_name(name)
+        check_servable(trained)
+        folder = self._root / name
+        folder.mkdir(parents=True, exist_ok=True)
+        _sweep(folder)
+        partial = folder / f"{_PARTIAL}{uuid.uuid4().hex}"
+        partial.mkdir()
+        try:
+            files = {SERVING: pack(trained.factors), **trained.files}
+            for filename, content in files.items():
+                _write(partial / filename, content)
+            version, place = self._move(partial, _version(trained, files, name=name, at=at), trained.probe_error, files)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+        try:
+            self._catalogue.add(version)
+        except BaseException:
+            shutil.rmtree(place, ignore_errors=True)
+            raise
+        return version
+
+    def load(self, version: ModelVersion) -> FactorModel:
+        """The matrices of a version, checked against the digest that the catalogue recorded.
+
+        Raises ModelCorrupt where the file is missing, unreadable, or not the one that was published.
+        """
+        path = self._root / version.name / str(version.number) / SERVING
+        try:
+            packed = path.read_bytes()
+        except OSError as error:
+            raise ModelCorrupt(
+                f"{version.reference}: {path} cannot be read ({error.strerror}); publish the model again"
+            ) from error
+        found = hashlib.sha256(packed).hexdigest()
+        if found != version.digest:
+            raise ModelCorrupt(
+                f"{version.reference}: {path} has sha256 {found[:12]}…, the catalogue recorded {version.digest[:12]}…; "
+                "publish the model again"
+            )
+        return unpack(packed, source=f"{version.reference}: {path}")
+
+    def _move(
+        self, partial: Path, version: ModelVersion, probe_error: float, files: Mapping[str, bytes]
+    ) -> tuple[ModelVersion, Path]:
+        """The version under the first free number, and its folder. The move fails where a number is taken."""
+        folder = partial.parent
+        number = max(self._catalogue.next_number(version.name), 1 + _highest(folder))
+        for candidate in range(number, number + _ATTEMPTS):
+            numbered = replace(version, number=candidate)
+            _write(partial / MANIFEST, _manifest(numbered, probe_error, files))
+            _flush_folder(partial)
+            with contextlib.suppress(OSError):
+                partial.rename(folder / str(candidate))
+                _flush_folder(folder)
+                return numbered, folder / str(candidate)
+        raise Conflict(f"{folder} would not take {version.name} as number {number} or the next {_ATTEMPTS - 1}; retry")
+
+
+def check_name(name: str) -> None:
+    """Nothing. Raises InvalidInput unless `name` can name a model: lower case, digits, - and _, up to 64."""
+    if not _NAME.fullmatch(name):
+        raise InvalidInput(f"model name {name!r} is not 1 to 64 of a-z, 0-9, - and _, starting with a letter or digit")
+
+
+def check_servable(trained: TrainedModel) -> None:
+    """Nothing. Raises ModelFailed with each reason why `trained` must not be published."""
+    faults = trained.factors.faults()
+    if not trained.probe_error <= MOST_PROBE_ERROR:
+        faults.append(f"its matrices differ from its network by {trained.probe_error:.2g}, over {MOST_PROBE_ERROR:g}")
+    if faults:
+        raise ModelFailed(f"the {trained.kind} model cannot be published: {'; '.join(faults)}")
+
+
+def _version(trained: TrainedModel, files: Mapping[str, bytes], *, name: str, at: datetime) -> ModelVersion:
+    return ModelVersion(
+        name=name,
+        number=0,
+        kind=trained.kind,
+        created_at=at,
+        digest=hashlib.sha256(files[SERVING]).hexdigest(),
+        size_bytes=sum(len(content) for content in files.values()),
+        hyperparameters=trained.hyperparameters,
+        metrics=trained.metrics,
+        stamp=trained.stamp,
+    )
+
+
+def _manifest(version: ModelVersion, probe_error: float, files: Mapping[str, bytes]) -> bytes:
+    document = {
+        "format": FORMAT,
+        "name": version.name,
+        "number": version.number,
+        "kind": version.kind,
+        "created_at": version.created_at.isoformat(),
+        "digest": version.digest,
+        "size_bytes": version.size_bytes,
+        "hyperparameters": dict(version.hyperparameters),
+        "metrics": dict(version.metrics),
+        "stamp": dict(version.stamp),
+        "probe_max_error": probe_error,
+        "files": {filename: hashlib.sha256(content).hexdigest() for filename, content in files.items()},
+    }
+    return json.dumps(document, indent=2, allow_nan=False).encode()
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _flush_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _highest(folder: Path) -> int:
+    return max((int(each.name) for each in folder.iterdir() if each.name.isdecimal()), default=0)
+
+
+def _sweep(folder: Path) -> None:
+    """Removes what publications that were killed left, once it is an hour old."""
+    for each in folder.glob(f"{_PARTIAL}*"):
+        with contextlib.suppress(OSError):
+            if time.time() - each.stat().st_mtime > _ABANDONED_SECONDS:
+                shutil.rmtree(each)

@@ -1,0 +1,121 @@
+"""The serving matrices and the one formula."""
+
+import io
+import math
+
+import numpy as np
+import pytest
+
+from lamella.errors import ModelCorrupt
+from lamella.recommenders.artifact import FactorModel, centred, pack, sigmoid, unpack
+
+
+def small_model() -> FactorModel:
+    return FactorModel(
+        user_ids=("ann", "böb"),
+        user_vectors=np.array([[1, 0], [0, 2]], dtype=np.float32),
+        user_bias=np.array([0.5, 0], dtype=np.float32),
+        item_ids=("x", "y", "文章"),
+        item_vectors=np.array([[1, 1], [0, 1], [2, 0]], dtype=np.float32),
+        item_bias=np.array([0, -1, 1], dtype=np.float32),
+        intercept=-0.5,
+        unknown_item_bias=-2.0,
+        rank_bias=np.array([0, -0.3], dtype=np.float32),
+    )
+
+
+def test_a_score_is_the_sigmoid_of_intercept_biases_and_dot_product() -> None:
+    (score,) = small_model().score("böb", ["y"])
+    assert score == pytest.approx(1 / (1 + math.exp(-(-0.5 + 0 - 1 + 2))))
+
+
+def test_scores_of_some_items_are_those_of_all() -> None:
+    model = small_model()
+    for user in ("ann", "böb", "a stranger"):
+        assert model.logits_of(user, ["文章", "x"]) == pytest.approx(model.logits(user)[[2, 0]])
+
+
+def test_an_unknown_user_has_neither_bias_nor_taste_and_an_unknown_item_its_stated_bias() -> None:
+    model = small_model()
+    assert model.logits_of("a stranger", ["x", "?"]).tolist() == [-0.5, -2.5]
+    assert model.logits_of("ann", ["?"]).tolist() == [-2.0]
+
+
+def test_centring_changes_no_score_and_makes_zero_the_average_user() -> None:
+    rng = np.random.default_rng(1)
+    p, q = rng.normal(size=(5, 3)).astype(np.float32), rng.normal(size=(4, 3)).astype(np.float32)
+    b_u, b_i, rank = rng.normal(size=5), rng.normal(size=4), np.array([-2.0, -3.0], dtype=np.float32)
+    model = centred(
+        users=tuple("abcde"),
+        user_vectors=p,
+        user_bias=b_u.astype(np.float32),
+        is_active=np.ones(5, dtype=bool),
+        items=tuple("wxyz"),
+        item_vectors=q,
+        item_bias=b_i.astype(np.float32),
+        has_evidence=np.ones(4, dtype=bool),
+        rank_bias=rank,
+    )
+    wanted = b_u[:, None] + b_i + p @ q.T - 2.0
+    found = np.array([model.logits(user) for user in "abcde"])
+    assert found == pytest.approx(wanted, abs=1e-5)
+    assert model.logits("a stranger") == pytest.approx(found.mean(axis=0), abs=1e-5)
+    assert model.rank_bias.tolist() == [0.0, -1.0]
+
+
+def test_the_same_model_packs_to_the_same_bytes_and_back() -> None:
+    packed = pack(small_model())
+    assert pack(small_model()) == packed
+    again = unpack(packed, source="test")
+    assert (again.user_ids, again.item_ids) == (("ann", "böb"), ("x", "y", "文章"))
+    assert pack(again) == packed
+
+
+def test_a_model_without_users_or_items_survives_packing() -> None:
+    model = small_model()
+    empty = FactorModel(
+        user_ids=(),
+        user_vectors=np.zeros((0, 2), dtype=np.float32),
+        user_bias=np.zeros(0, dtype=np.float32),
+        item_ids=(),
+        item_vectors=np.zeros((0, 2), dtype=np.float32),
+        item_bias=np.zeros(0, dtype=np.float32),
+        intercept=model.intercept,
+        unknown_item_bias=0.0,
+        rank_bias=model.rank_bias,
+    )
+    assert unpack(pack(empty), source="test").logits("ann").shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"user_vectors": np.zeros((2, 3), dtype=np.float32)}, "user_vectors has shape"),
+        ({"item_bias": np.array([0, np.nan, 1], dtype=np.float32)}, "item_bias holds NaN"),
+        ({"intercept": math.inf}, "intercept holds NaN or infinity"),
+        ({"item_ids": ("x", "x", "y")}, "item_ids holds a key twice"),
+    ],
+)
+def test_what_cannot_serve_is_named_and_corrupt_when_read(change: dict[str, object], sentence: str) -> None:
+    fields = {name: getattr(small_model(), name) for name in FactorModel.__dataclass_fields__ if "rows" not in name}
+    broken = FactorModel(**{**fields, **change})
+    assert sentence in broken.faults()[0]
+    with pytest.raises(ModelCorrupt, match=r"mf@2: .*publish the model again"):
+        unpack(pack(broken), source="mf@2")
+
+
+@pytest.mark.parametrize("content", [b"", b"not a zip", b"PK\x03\x04 cut"])
+def test_what_is_no_archive_is_corrupt(content: bytes) -> None:
+    with pytest.raises(ModelCorrupt, match="mf@2"):
+        unpack(content, source="mf@2")
+
+
+def test_a_pickle_in_the_archive_is_never_loaded() -> None:
+    buffer = io.BytesIO()
+    np.savez(buffer, scalars=np.array([{"a": 1}, None], dtype=object), allow_pickle=True)
+    with pytest.raises(ModelCorrupt, match="pickle"):
+        unpack(buffer.getvalue(), source="mf@2")
+
+
+def test_the_sigmoid_neither_overflows_nor_leaves_0_to_1() -> None:
+    assert sigmoid(np.array([-1e9, 0, 1e9], dtype=np.float32)).tolist() == pytest.approx([0, 0.5, 1])

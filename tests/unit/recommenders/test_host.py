@@ -1,0 +1,235 @@
+"""The models of a web process."""
+
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from lamella.errors import ModelCorrupt, ModelFailed, NotFound, StoreUnavailable
+from lamella.recommenders.artifact import FactorModel
+from lamella.recommenders.host import ModelHost, best_rows
+from lamella.services.ports import ModelVersion
+from lamella.testing.fakes import MemoryModelCatalogue
+
+NOW = datetime(2026, 3, 2, tzinfo=UTC)
+NONE: frozenset[str] = frozenset()
+
+
+def version(name: str, number: int) -> ModelVersion:
+    return ModelVersion(
+        name=name,
+        number=number,
+        kind=name,
+        created_at=NOW + timedelta(hours=number),
+        digest="",
+        size_bytes=0,
+        hyperparameters={},
+        metrics={},
+        stamp={},
+    )
+
+
+def model(bias: list[float], *, seed: int = 0) -> FactorModel:
+    rng = np.random.default_rng(seed)
+    return FactorModel(
+        user_ids=("ann",),
+        user_vectors=rng.normal(size=(1, 3)).astype(np.float32),
+        user_bias=np.zeros(1, dtype=np.float32),
+        item_ids=tuple(f"i{each}" for each in range(len(bias))),
+        item_vectors=rng.normal(size=(len(bias), 3)).astype(np.float32),
+        item_bias=np.array(bias, dtype=np.float32),
+        intercept=-1.0,
+        unknown_item_bias=-1.5,
+        rank_bias=np.zeros(1, dtype=np.float32),
+    )
+
+
+class MemoryArtifacts:
+    """Artifacts by reference; counts loads, raises what is put there instead of a model, waits where told to."""
+
+    def __init__(self, **models: FactorModel | Exception) -> None:
+        self.models = {name.replace("_", "@"): each for name, each in models.items()}
+        self.loads: list[str] = []
+        self.open = threading.Event()
+        self.open.set()
+
+    def load(self, wanted: ModelVersion) -> FactorModel:
+        self.loads.append(wanted.reference)
+        assert self.open.wait(10)
+        found = self.models[wanted.reference]
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def catalogue(self) -> MemoryModelCatalogue:
+        named = (reference.split("@") for reference in self.models)
+        return MemoryModelCatalogue([version(name, int(number)) for name, number in named])
+
+
+class Ticks:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def host_of(artifacts: MemoryArtifacts, **options: float) -> ModelHost:
+    return ModelHost(artifacts, artifacts.catalogue(), **options)  # type: ignore[arg-type]
+
+
+def test_recall_is_the_order_of_the_scores_without_what_is_excluded() -> None:
+    host = host_of(MemoryArtifacts(mf_1=model([0.0, 3.0, 1.0, 2.0])))
+    found = host.recall("mf@1", "a stranger", count=2, exclude=frozenset({"i3", "unheard of"}))
+    assert found.items == ["i1", "i2"]
+    assert found.scores == pytest.approx([1 / (1 + np.exp(-2)), 0.5])
+    assert (found.source, found.model) == ("recall:mf@1", "mf@1")
+
+
+def test_recall_of_more_than_there_is_gives_what_there_is() -> None:
+    host = host_of(MemoryArtifacts(mf_1=model([0.0, 3.0])))
+    assert host.recall("mf@1", "ann", count=9, exclude=frozenset({"i0"})).items == ["i1"]
+    assert host.recall("mf@1", "ann", count=9, exclude=frozenset({"i0", "i1"})).items == []
+
+
+def test_rank_orders_the_given_items_and_places_an_unknown_one_by_its_stated_score() -> None:
+    host = host_of(MemoryArtifacts(mf_1=model([0.0, -3.0, 1.0])))
+    found = host.rank("mf", "a stranger", ["i1", "new", "i2", "i0"])
+    assert found.items == ["i2", "i0", "new", "i1"]
+    assert found.source == "rank:mf@1"
+    assert host.rank("mf", "ann", []).items == []
+
+
+def test_diversify_keeps_scores_and_uses_the_models_vectors() -> None:
+    host = host_of(MemoryArtifacts(mf_1=model([0.0] * 30)))
+    ranked = host.rank("mf", "ann", [f"i{each}" for each in range(30)])
+    plain = host.diversify("mf", ranked, diversity=0.0, count=5)
+    diverse = host.diversify("mf", ranked, diversity=0.8, count=5)
+    assert plain.items == ranked.items[:5]
+    assert diverse.items != plain.items
+    score = dict(zip(ranked.items, ranked.scores, strict=True))
+    assert [score[item] for item in diverse.items] == diverse.scores
+    assert diverse.source == "rerank:mf@1"
+
+
+def test_a_bare_name_is_its_newest_version_and_moves_when_the_list_is_read_again() -> None:
+    artifacts = MemoryArtifacts(mf_1=model([0.0, 1.0]), mf_2=model([1.0, 0.0]))
+    catalogue, ticks = MemoryModelCatalogue([version("mf", 1)]), Ticks()
+    host = ModelHost(artifacts, catalogue, refresh_seconds=5, monotonic=ticks)
+    assert host.recall("mf", "x", count=1, exclude=NONE).model == "mf@1"
+    catalogue.add(version("mf", 2))
+    ticks.now += 4
+    assert host.recall("mf", "x", count=1, exclude=NONE).model == "mf@1"
+    ticks.now += 2
+    assert host.recall("mf", "x", count=1, exclude=NONE).model == "mf@2"
+    assert host.recall("mf@1", "x", count=1, exclude=NONE).model == "mf@1"
+
+
+def test_refresh_loads_the_new_version_of_a_used_name_before_a_request_asks() -> None:
+    artifacts = MemoryArtifacts(mf_1=model([0.0]), mf_2=model([0.0]), other_1=model([0.0]))
+    catalogue = MemoryModelCatalogue([version("mf", 1), version("other", 1)])
+    host = ModelHost(artifacts, catalogue)
+    host.recall("mf", "x", count=1, exclude=NONE)
+    catalogue.add(version("mf", 2))
+    assert not host.is_prompt("mf@2")
+    host.refresh()
+    assert artifacts.loads == ["mf@1", "mf@2"]
+    assert host.is_prompt("mf")
+    assert host.is_prompt("mf@2")
+
+
+def test_a_model_published_a_moment_ago_is_found_without_waiting_for_the_next_reading() -> None:
+    artifacts, catalogue, ticks = MemoryArtifacts(mf_1=model([0.0])), MemoryModelCatalogue(), Ticks()
+    host = ModelHost(artifacts, catalogue, refresh_seconds=60, monotonic=ticks)
+    with pytest.raises(NotFound, match="mf"):
+        host.recall("mf", "x", count=1, exclude=NONE)
+    catalogue.add(version("mf", 1))
+    ticks.now += 1
+    assert host.recall("mf", "x", count=1, exclude=NONE).model == "mf@1"
+
+
+def test_a_version_is_loaded_once_and_the_least_recently_used_leaves() -> None:
+    artifacts = MemoryArtifacts(a_1=model([0.0]), b_1=model([0.0]), c_1=model([0.0]))
+    host = host_of(artifacts, capacity=2)
+    for name in ("a", "b", "a", "c", "a", "b"):
+        host.recall(name, "x", count=1, exclude=NONE)
+    assert artifacts.loads == ["a@1", "b@1", "c@1", "b@1"]
+
+
+def test_many_threads_that_want_the_same_version_load_it_once() -> None:
+    artifacts = MemoryArtifacts(mf_1=model([0.0, 1.0]))
+    artifacts.open.clear()
+    host = host_of(artifacts)
+    with ThreadPoolExecutor(8) as pool:
+        waiting = [pool.submit(host.recall, "mf", "x", count=1, exclude=NONE) for _ in range(8)]
+        time.sleep(0.05)
+        artifacts.open.set()
+        assert {each.result().items[0] for each in waiting} == {"i1"}
+    assert artifacts.loads == ["mf@1"]
+
+
+def test_a_corrupt_version_is_refused_from_memory_and_tried_again_later() -> None:
+    artifacts, ticks = MemoryArtifacts(mf_1=ModelCorrupt("mf@1: broken")), Ticks()
+    host = ModelHost(artifacts, artifacts.catalogue(), retry_seconds=30, monotonic=ticks)
+    for _ in range(3):
+        with pytest.raises(ModelCorrupt, match="broken"):
+            host.recall("mf", "x", count=1, exclude=NONE)
+    assert len(artifacts.loads) == 1
+    artifacts.models["mf@1"] = model([0.0])
+    ticks.now += 31
+    assert host.recall("mf", "x", count=1, exclude=NONE).items == ["i0"]
+
+
+def test_a_model_that_answers_nan_has_failed() -> None:
+    host = host_of(MemoryArtifacts(mf_1=model([0.0, float("nan")])))
+    with pytest.raises(ModelFailed, match="mf@1 answered with NaN"):
+        host.recall("mf", "x", count=1, exclude=NONE)
+    with pytest.raises(ModelFailed, match="NaN"):
+        host.rank("mf", "x", ["i1"])
+
+
+def test_while_the_catalogue_is_away_the_known_models_serve() -> None:
+    class Away(MemoryModelCatalogue):
+        is_away = False
+
+        def all(self) -> list[ModelVersion]:
+            if self.is_away:
+                raise StoreUnavailable("the store is away")
+            return list(super().all())
+
+    artifacts, catalogue, ticks = MemoryArtifacts(mf_1=model([0.0])), Away([version("mf", 1)]), Ticks()
+    host = ModelHost(artifacts, catalogue, monotonic=ticks)
+    assert [each.reference for each in host.versions()] == ["mf@1"]
+    catalogue.is_away = True
+    ticks.now += 60
+    assert host.recall("mf", "x", count=1, exclude=NONE).items == ["i0"]
+    with pytest.raises(StoreUnavailable):
+        ModelHost(artifacts, catalogue).versions()
+
+
+def test_warming_says_which_models_answered() -> None:
+    host = host_of(MemoryArtifacts(mf_1=model([0.0]), bad_1=ModelCorrupt("bad")))
+    assert host.warm(["mf", "bad", "unknown"]) == ["mf"]
+    assert host.is_prompt("mf")
+    assert not host.is_prompt("bad")
+
+
+def test_the_best_rows_are_those_of_a_full_sort_with_ties_by_row() -> None:
+    values = np.random.default_rng(2).integers(0, 50, 500).astype(np.float32)
+    wanted = np.lexsort((np.arange(500), -values))
+    assert values[best_rows(values, 60)].tolist() == values[wanted[:60]].tolist()
+    assert best_rows(values, 500).tolist() == wanted.tolist()
+
+
+def test_importing_the_host_imports_neither_tensorflow_nor_keras_nor_scipy_nor_pandas() -> None:
+    code = (
+        "import sys, lamella.recommenders.host, lamella.recommenders.registry, lamella.recommenders.trainer;"
+        "print([name for name in ('tensorflow', 'keras', 'scipy', 'pandas') if name in sys.modules])"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
