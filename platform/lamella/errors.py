@@ -5,6 +5,7 @@ LamellaError
 ├── InvalidInput               a request, file or argument breaks its contract
 │   ├── ConfigurationInvalid   a change to layers or experiments breaks a law; lists every fault
 │   │   └── BucketsTaken       the wanted buckets belong to another running experiment
+│   ├── InvalidEvent           one event or slate breaks the contract of the record
 │   └── InvalidRule            a targeting rule that cannot be compiled
 ├── NotFound                   no such layer, experiment, model version, report, …
 ├── Conflict                   the thing exists already, or moved while you worked on it
@@ -79,6 +80,16 @@ class InvalidRule(InvalidInput):
     """A targeting rule that cannot be compiled; refused when it is saved."""
 
     code = "invalid_rule"
+
+
+class InvalidEvent(InvalidInput):
+    """One event or slate breaks the contract of the record; `why` is the stable word for it (missing_field, …)."""
+
+    code = "invalid_event"
+
+    def __init__(self, why: str, fault: str) -> None:
+        super().__init__(fault)
+        self.why = why
 
 
 class NotFound(LamellaError):

@@ -235,6 +235,11 @@ class Scored:
     scores: Sequence[float]
     source: str
 
+    @property
+    def model(self) -> str:
+        """The version that answered, `mf@3`: what follows the stage in `source`, `recall:mf@3`."""
+        return self.source.partition(":")[2]
+
 
 class Recommender(Protocol):
     """The models of this process: recall, rank and re-rank by reference."""
@@ -248,6 +253,21 @@ class Recommender(Protocol):
 
     def rank(self, model: str, unit: str, items: Sequence[str]) -> Scored:
         """`items` in the order of the model. Items unknown to it get its stated cold-start score."""
+        ...
+
+    def diversify(self, model: str, scored: Scored, *, diversity: float, count: int) -> Scored:
+        """The `count` of `scored` that are relevant and, by the model's item vectors, unlike each other.
+
+        `diversity` 0 is the order of relevance, 1 ignores it after the first item. Scores stay as they are.
+        """
+        ...
+
+    def is_prompt(self, model: str) -> bool:
+        """Whether the model is in memory, so that it answers within milliseconds and needs no deadline."""
+        ...
+
+    def versions(self) -> "Sequence[ModelVersion]":
+        """Every published version, newest first, from memory."""
         ...
 
 

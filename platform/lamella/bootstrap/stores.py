@@ -1,0 +1,63 @@
+"""The SQL store of a process, through each of its ports."""
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from lamella.adapters.clock import FileClock, SystemClock
+from lamella.adapters.sql.analysis import SqlAnalysisStore
+from lamella.adapters.sql.catalogue import SqlCatalogue, SqlModelCatalogue, SqlTrainingRuns
+from lamella.adapters.sql.configuration import SqlConfigurationStore
+from lamella.adapters.sql.engine import create_engine, require_migrated
+from lamella.adapters.sql.keys import SqlKeyStore
+from lamella.adapters.sql.record import SqlRecordStore
+from lamella.adapters.sql.training import SqlTrainingStore
+from lamella.config import Settings
+from lamella.services.ports import (
+    AnalysisStore,
+    Catalogue,
+    Clock,
+    ConfigurationStore,
+    KeyStore,
+    ModelCatalogue,
+    RecordStore,
+    TrainingRuns,
+    TrainingStore,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stores:
+    """The ports over one pool of connections, and the clock of the installation."""
+
+    engine: sa.Engine
+    clock: Clock
+    configuration: ConfigurationStore
+    keys: KeyStore
+    record: RecordStore
+    analysis: AnalysisStore
+    catalogue: Catalogue
+    models: ModelCatalogue
+    trainings: TrainingRuns
+    training: TrainingStore
+
+    def check(self) -> None:
+        """Returns where the store answers and has this version's schema; else StoreUnavailable or StoreNotMigrated."""
+        require_migrated(self.engine)
+
+
+def stores(settings: Settings, *, pool_size: int = 8) -> Stores:
+    """The ports of the store; connects at first use."""
+    engine = create_engine(settings.sql_url, pool_size=pool_size)
+    return Stores(
+        engine=engine,
+        clock=FileClock(settings.clock_file) if settings.clock_file else SystemClock(),
+        configuration=SqlConfigurationStore(engine),
+        keys=SqlKeyStore(engine),
+        record=SqlRecordStore(engine),
+        analysis=SqlAnalysisStore(engine),
+        catalogue=SqlCatalogue(engine),
+        models=SqlModelCatalogue(engine),
+        trainings=SqlTrainingRuns(engine),
+        training=SqlTrainingStore(engine),
+    )

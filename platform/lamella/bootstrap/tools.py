@@ -1,0 +1,64 @@
+"""What the command line works with, in this process: the store and the use cases over it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from lamella.bootstrap.stores import Stores, stores
+from lamella.bootstrap.worker import training
+from lamella.config import Settings
+from lamella.metrics.definitions import METRICS
+from lamella.recommenders.registry import FolderRegistry
+from lamella.recommenders.trainer import KerasTrainer
+from lamella.services.configuring import Configuring
+from lamella.services.keys import Keys
+from lamella.services.ports import AnalysisStore, Catalogue, Clock, ConfigurationStore, ModelCatalogue, TrainingRuns
+from lamella.services.training import Training
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tools:
+    """The ports and use cases of the commands."""
+
+    clock: Clock
+    configuration: ConfigurationStore
+    configuring: Configuring
+    keys: Keys
+    analysis: AnalysisStore
+    catalogue: Catalogue
+    models: ModelCatalogue
+    registry: FolderRegistry
+    trainer: KerasTrainer
+    trainings: TrainingRuns
+    training: Training
+
+
+@contextmanager
+def open_tools(settings: Settings) -> Iterator[Tools]:
+    """The tools over the store of the settings, disconnected at the end of the block.
+
+    Raises StoreUnavailable or StoreNotMigrated before the block begins.
+    """
+    found = stores(settings, pool_size=1)
+    try:
+        found.check()
+        yield _tools(settings, found)
+    finally:
+        found.engine.dispose()
+
+
+def _tools(settings: Settings, found: Stores) -> Tools:
+    registry = FolderRegistry(settings.models, found.models)
+    return Tools(
+        clock=found.clock,
+        configuration=found.configuration,
+        configuring=Configuring(found.configuration, found.clock, METRICS),
+        keys=Keys(found.keys, found.clock),
+        analysis=found.analysis,
+        catalogue=found.catalogue,
+        models=found.models,
+        registry=registry,
+        trainer=KerasTrainer(registry),
+        trainings=found.trainings,
+        training=training(settings, found),
+    )

@@ -1,0 +1,143 @@
+"""The use cases of a web process."""
+
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Protocol
+
+from prometheus_client import CollectorRegistry
+
+from lamella.adapters.sql.journal import SqlJournal
+from lamella.bootstrap.connections import check_broker, task_queue
+from lamella.bootstrap.stores import Stores, stores
+from lamella.bootstrap.warming import WarmConfiguration
+from lamella.config import Settings
+from lamella.errors import StoreNotMigrated, Unavailable
+from lamella.metrics.definitions import METRICS
+from lamella.recommenders.host import ModelHost
+from lamella.recommenders.registry import FolderRegistry
+from lamella.recommenders.trainer import KerasTrainer
+from lamella.services.assigning import SnapshotHolder
+from lamella.services.configuring import Configuring
+from lamella.services.keys import Keys
+from lamella.services.ports import (
+    AnalysisStore,
+    Catalogue,
+    Clock,
+    ConfigurationStore,
+    ModelCatalogue,
+    RecordStore,
+    TaskQueue,
+    TrainingRuns,
+)
+from lamella.services.recommending import Recommending
+from lamella.services.recording import Recording
+from lamella.services.training import Trainer
+
+
+class Refreshing(Protocol):
+    """Something held in memory that has a newer state in the store."""
+
+    def refresh(self) -> object:
+        """Takes the newer state if there is one. Raises what the store raises; the old state then stays."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadinessCheck:
+    """One line of /readyz: `probe` returns where all is well and raises a LamellaError where it is not.
+
+    A check that is not `required` is reported and makes the process degraded, but not unready.
+    """
+
+    name: str
+    probe: Callable[[], None]
+    required: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """The use cases and ports that the routes call.
+
+    `host` holds the models in memory; None where nothing there has to be kept fresh. `trainer` only checks orders
+    here. `metrics` collects this process's numbers.
+    """
+
+    settings: Settings
+    clock: Clock
+    snapshots: SnapshotHolder
+    recommending: Recommending
+    recording: Recording
+    configuring: Configuring
+    keys: Keys
+    configuration: ConfigurationStore
+    record: RecordStore
+    analysis: AnalysisStore
+    catalogue: Catalogue
+    models: ModelCatalogue
+    trainings: TrainingRuns
+    trainer: Trainer
+    tasks: TaskQueue
+    host: Refreshing | None = None
+    readiness: Sequence[ReadinessCheck] = ()
+    metrics: CollectorRegistry = field(default_factory=CollectorRegistry)
+
+
+def web_services(settings: Settings) -> Services:
+    """The use cases over the store, the models and the broker of the settings; each connects at its first use.
+
+    Raises BrokerUnavailable where no broker is named anywhere.
+    """
+    found = stores(settings, pool_size=settings.web_threads + 1)
+    journal = SqlJournal(found.engine, found.clock, limit=settings.inbox_limit)
+    registry = FolderRegistry(settings.models, found.models)
+    host = ModelHost(registry, found.models)
+    snapshots = SnapshotHolder(WarmConfiguration(found.configuration, host))
+    return Services(
+        settings=settings,
+        clock=found.clock,
+        snapshots=snapshots,
+        recommending=Recommending(
+            snapshots=snapshots,
+            recommender=host,
+            journal=journal,
+            clock=found.clock,
+            new_id=lambda: uuid.uuid4().hex,
+            deadline_seconds=settings.stage_deadline_ms / 1000,
+        ),
+        recording=Recording(journal, found.clock, late=timedelta(hours=settings.late_event_hours)),
+        configuring=Configuring(found.configuration, found.clock, METRICS),
+        keys=Keys(found.keys, found.clock),
+        configuration=found.configuration,
+        record=found.record,
+        analysis=found.analysis,
+        catalogue=found.catalogue,
+        models=found.models,
+        trainings=found.trainings,
+        trainer=KerasTrainer(registry),
+        tasks=task_queue(settings),
+        host=host,
+        readiness=_readiness(settings, found, snapshots),
+    )
+
+
+def _readiness(settings: Settings, found: Stores, snapshots: SnapshotHolder) -> Sequence[ReadinessCheck]:
+    """The broker is not required: lists are served and recorded without it, only later analysed."""
+
+    def store() -> None:
+        try:
+            found.check()
+        except StoreNotMigrated:
+            return
+
+    def snapshot() -> None:
+        if not snapshots.is_loaded:
+            raise Unavailable("no configuration was loaded yet; the log of the web process says why")
+
+    return (
+        ReadinessCheck(name="store", probe=store),
+        ReadinessCheck(name="migrations", probe=found.check),
+        ReadinessCheck(name="broker", probe=lambda: check_broker(settings), required=False),
+        ReadinessCheck(name="snapshot", probe=snapshot),
+    )

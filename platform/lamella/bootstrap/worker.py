@@ -1,0 +1,74 @@
+"""The use cases of a worker process."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from lamella.adapters.redis.turns import Turns
+from lamella.adapters.sql.engine import writing
+from lamella.adapters.sql.partitions import make_partitions, months_of
+from lamella.bootstrap.connections import broker_url
+from lamella.bootstrap.stores import Stores, stores
+from lamella.config import Settings
+from lamella.metrics.definitions import METRICS
+from lamella.recommenders.registry import FolderRegistry
+from lamella.recommenders.trainer import KerasTrainer
+from lamella.services.configuring import Configuring
+from lamella.services.deciding import Deciding
+from lamella.services.ports import AnalysisStore, Clock, ConfigurationStore, RecordStore
+from lamella.services.training import Training
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerServices:
+    """What the tasks call.
+
+    `prepare_months` makes the partitions of this month and the next, `close` disconnects; a later call connects again.
+    """
+
+    clock: Clock
+    turns: Turns
+    configuration: ConfigurationStore
+    record: RecordStore
+    analysis: AnalysisStore
+    deciding: Deciding
+    training: Training
+    prepare_months: Callable[[], None]
+    close: Callable[[], None]
+
+
+def worker_services(settings: Settings) -> WorkerServices:
+    """The use cases over the store and the broker of the settings; each connects at its first use."""
+    found, turns = stores(settings, pool_size=1), Turns(broker_url(settings))
+
+    def close() -> None:
+        found.engine.dispose()
+        turns.close()
+
+    return WorkerServices(
+        clock=found.clock,
+        turns=turns,
+        configuration=found.configuration,
+        record=found.record,
+        analysis=found.analysis,
+        deciding=Deciding(found.configuration, Configuring(found.configuration, found.clock, METRICS)),
+        training=training(settings, found),
+        prepare_months=lambda: _prepare_months(found),
+        close=close,
+    )
+
+
+def training(settings: Settings, found: Stores) -> Training:
+    """The training use case in this process; TensorFlow is imported when a kind needs it."""
+    return Training(
+        runs=found.trainings,
+        store=found.training,
+        catalogue=found.catalogue,
+        models=found.models,
+        trainer=KerasTrainer(FolderRegistry(settings.models, found.models)),
+        clock=found.clock,
+    )
+
+
+def _prepare_months(found: Stores) -> None:
+    with writing(found.engine) as connection:
+        make_partitions(connection, months_of((), found.clock.now()))

@@ -1,0 +1,126 @@
+"""Changes to layers, parameters and experiments: checked as a whole, committed against the version they were made from.
+
+Each change is a pure function of `experiments.lifecycle`. Where somebody else committed first, it is made again from
+the newer configuration, unless the caller named the version that it expects.
+"""
+
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from typing import Final, TypeAlias
+
+from lamella.errors import ConfigurationMoved, InvalidInput
+from lamella.experiments import allocation, lifecycle
+from lamella.experiments.model import Configuration, Experiment, Layer, Parameter
+from lamella.experiments.selection import experiment_of, layer_of, parameter_of
+from lamella.services.ports import Clock, ConfigurationStore
+
+Change: TypeAlias = Callable[[Configuration], Configuration]
+_RETRIES: Final = 3
+MOVES: Final = ("schedule", "unschedule", "start", "pause", "resume", "stop", "archive")
+
+
+class Configuring:
+    """The admin's use cases. `metrics` are the keys of the known metrics.
+
+    Every method takes the author, who is named in the revision, and `expected`: the configuration's version that the
+    author saw, or None to apply the change to whatever is newest. A refused change leaves nothing behind. Besides
+    what the life cycle raises, each raises ConfigurationMoved (the version is not the expected one, or three retries
+    were overtaken too) and what the store raises.
+    """
+
+    def __init__(self, store: ConfigurationStore, clock: Clock, metrics: Collection[str]) -> None:
+        self._store, self._clock = store, clock
+        self._metrics = frozenset(metrics)
+
+    def create_layer(self, layer: Layer, *, author: str, expected: int | None = None) -> Layer:
+        """The new layer as stored."""
+        after = self._change("create", lambda now: lifecycle.add_layer(now, layer), author, expected)
+        return layer_of(after, layer.key)
+
+    def create_parameter(self, parameter: Parameter, *, author: str, expected: int | None = None) -> Parameter:
+        """The new parameter as stored."""
+        after = self._change("create", lambda now: lifecycle.add_parameter(now, parameter), author, expected)
+        return parameter_of(after, parameter.key)
+
+    def create_experiment(
+        self, experiment: Experiment, *, author: str, share: float | None = None, expected: int | None = None
+    ) -> Experiment:
+        """The new draft as stored; with `share`, and no ranges of its own, on free buckets for that share."""
+
+        def create(now: Configuration) -> Configuration:
+            chosen = experiment
+            if share is not None:
+                if experiment.ranges:
+                    raise InvalidInput("both share and ranges are given; give the share, or choose the buckets")
+                chosen = replace(experiment, ranges=allocation.allocate(now, experiment.layer, share))
+            return lifecycle.add_experiment(now, chosen)
+
+        return experiment_of(self._change("create", create, author, expected), experiment.key)
+
+    def update_experiment(self, experiment: Experiment, *, author: str, expected: int | None = None) -> Experiment:
+        """The experiment as stored after the change; its status and phases are not taken from the argument."""
+        after = self._change("update", lambda now: lifecycle.update_experiment(now, experiment), author, expected)
+        return experiment_of(after, experiment.key)
+
+    def new_phase(
+        self, experiment: Experiment, *, author: str, salt: str | None = None, expected: int | None = None
+    ) -> Experiment:
+        """The running or paused experiment in a new phase, with the variants and the rule of the argument."""
+
+        def open_phase(now: Configuration) -> Configuration:
+            return lifecycle.new_phase(now, experiment, at=self._clock.now(), metrics=self._metrics, salt=salt)
+
+        return experiment_of(self._change("new_phase", open_phase, author, expected), experiment.key)
+
+    def ramp(self, key: str, share: float, *, author: str, expected: int | None = None) -> Experiment:
+        """The experiment on `share` of its layer's buckets: those it had and more, so that nobody leaves."""
+
+        def grow(now: Configuration) -> Configuration:
+            before = experiment_of(now, key)
+            return lifecycle.update_experiment(now, replace(before, ranges=allocation.grow(now, before, share)))
+
+        return experiment_of(self._change("ramp", grow, author, expected), key)
+
+    def transition(self, key: str, move: str, *, author: str, expected: int | None = None) -> Experiment:
+        """The experiment after the move: schedule, unschedule, start, pause, resume, stop or archive."""
+        if move not in MOVES:
+            raise InvalidInput(f"{move!r} is no move; there are {', '.join(MOVES)}")
+        after = self._change(move, lambda now: self._move(now, key, move), author, expected)
+        return experiment_of(after, key)
+
+    def kill(self, *, author: str, expected: int | None = None) -> Configuration:
+        """The configuration with the kill switch on: every unit gets the defaults."""
+        return self._change("kill", lifecycle.kill, author, expected)
+
+    def unkill(self, *, author: str, expected: int | None = None) -> Configuration:
+        """The configuration with the kill switch off."""
+        return self._change("unkill", lifecycle.unkill, author, expected)
+
+    def _move(self, now: Configuration, key: str, move: str) -> Configuration:
+        at = self._clock.now()
+        moves: dict[str, Change] = {
+            "schedule": lambda now: lifecycle.schedule(now, key, metrics=self._metrics),
+            "unschedule": lambda now: lifecycle.unschedule(now, key),
+            "start": lambda now: lifecycle.start(now, key, at=at, metrics=self._metrics),
+            "pause": lambda now: lifecycle.pause(now, key),
+            "resume": lambda now: lifecycle.resume(now, key),
+            "stop": lambda now: lifecycle.stop(now, key, at=at),
+            "archive": lambda now: lifecycle.archive(now, key),
+        }
+        return moves[move](now)
+
+    def _change(self, action: str, change: Change, author: str, expected: int | None) -> Configuration:
+        tries_left = _RETRIES
+        while True:
+            now = self._store.load()
+            if expected is not None and now.version != expected:
+                raise ConfigurationMoved(expected, now.version)
+            after = change(now)
+            if after == now:
+                return now
+            try:
+                return self._store.commit(after, author=author, action=action, at=self._clock.now())
+            except ConfigurationMoved:
+                if expected is not None or not tries_left:
+                    raise
+                tries_left -= 1

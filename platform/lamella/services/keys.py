@@ -1,0 +1,117 @@
+"""API keys: made once, stored as a digest, verified on every request.
+
+A key is `lam_` and 32 random bytes in URL-safe base64. Only its SHA-256 digest is stored: the key has 256 bits of
+entropy, so a slow password hash would add nothing but latency. The store is searched by digest, never by key, so the
+time of a look-up tells an attacker nothing about a key.
+"""
+
+import base64
+import hashlib
+import re
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from lamella.errors import Forbidden, InvalidInput, Unauthenticated
+from lamella.services.ports import Clock, KeyStore, Principal
+
+PREFIX: Final = "lam_"
+ROLES: Final = ("client", "viewer", "experimenter", "approver", "admin")
+"""Every role reaches as far as those before it: client serves and sends events, viewer reads, admin does all."""
+
+CACHE_SECONDS: Final = 2.0
+"""A revoked key is refused at once by the process that revoked it, and within this time by every other."""
+
+_CACHE_LIMIT: Final = 10_000
+_KEY = re.compile(r"lam_[A-Za-z0-9_-]{43}")
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+
+
+def make_key(random_bytes: Callable[[int], bytes] = secrets.token_bytes) -> str:
+    """A new key.
+
+    >>> make_key(lambda n: bytes(n))
+    'lam_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA'
+    """
+    return PREFIX + base64.urlsafe_b64encode(random_bytes(32)).rstrip(b"=").decode("ascii")
+
+
+def digest_of(key: str) -> bytes:
+    """The 32 bytes that the store knows the key by."""
+    return hashlib.sha256(key.encode("utf-8")).digest()
+
+
+def reaches(role: str, needed: str) -> bool:
+    """Whether `role` allows what `needed` allows; an unknown role allows nothing.
+
+    >>> reaches("admin", "viewer"), reaches("client", "viewer"), reaches("guest", "client")
+    (True, False, False)
+    """
+    return role in ROLES and ROLES.index(role) >= ROLES.index(needed)
+
+
+def require(principal: Principal, role: str) -> None:
+    """Returns if the principal's role reaches `role`. Raises Forbidden."""
+    if not reaches(principal.role, role):
+        raise Forbidden(
+            f"key {principal.name!r} has role {principal.role}, this needs {role}; "
+            f"ask an admin for a key with role {role} or higher"
+        )
+
+
+class Keys:
+    """The keys of this installation; verified keys are remembered for `CACHE_SECONDS`."""
+
+    def __init__(self, store: KeyStore, clock: Clock, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._store = store
+        self._clock = clock
+        self._monotonic = monotonic
+        self._verified: dict[bytes, tuple[float, Principal]] = {}
+
+    def create(self, name: str, role: str) -> str:
+        """The new key, which nobody can read again afterwards.
+
+        Raises InvalidInput for an unusable name or unknown role, Conflict if the name is taken.
+        """
+        faults = []
+        if not _NAME.fullmatch(name):
+            faults.append(f"name {name!r}: use 1 to 64 of a-z, 0-9, '.', '_', '-', beginning with a letter or digit")
+        if role not in ROLES:
+            faults.append(f"role {role!r}: use one of {', '.join(ROLES)}")
+        if faults:
+            raise InvalidInput(*faults)
+        key = make_key()
+        self._store.add(name, role, digest_of(key), at=self._clock.now())
+        return key
+
+    def verify(self, key: str) -> Principal:
+        """Who holds the key. Raises Unauthenticated if it is malformed, unknown or revoked."""
+        if not _KEY.fullmatch(key):
+            raise Unauthenticated("the key is malformed; a key is lam_ and 43 characters of A-Z, a-z, 0-9, '-', '_'")
+        digest = digest_of(key)
+        now = self._monotonic()
+        remembered = self._verified.get(digest)
+        if remembered is not None and now < remembered[0]:
+            return remembered[1]
+        principal = self._store.find(digest)
+        if principal is None:
+            self._verified.pop(digest, None)
+            raise Unauthenticated("the key is unknown or revoked; ask an admin for a new one")
+        if len(self._verified) >= _CACHE_LIMIT:
+            self._verified.clear()
+        self._verified[digest] = (now + CACHE_SECONDS, principal)
+        return principal
+
+    def revoke(self, name: str) -> None:
+        """From now on the key of this name is unknown. Raises NotFound."""
+        self._store.revoke(name, at=self._clock.now())
+        self._verified = {digest: held for digest, held in self._verified.items() if held[1].name != name}
+
+    def all(self) -> Sequence[Principal]:
+        """Every key that is not revoked, by name."""
+        return self._store.names()
+
+    def still_valid(self, principal: Principal) -> bool:
+        """Whether a key of this name and role exists: for sessions, which hold no key. Asks the store."""
+        return principal in self._store.names()

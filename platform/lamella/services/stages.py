@@ -1,0 +1,138 @@
+"""What the layers' parameters ask of the recommender's stages, how two orders are blended, who stands in for whom."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from lamella.experiments.model import Json
+from lamella.services.ports import ModelVersion, Scored
+
+FALLBACK_KIND: Final = "popularity"
+
+DEFAULTS: Final[Mapping[str, Json]] = {
+    "recall.model": "popularity",
+    "recall.count": 300,
+    "rank.model": "",
+    "rank.weight": 1.0,
+    "rerank.diversity": 0.0,
+    "slate.size": 10,
+}
+"""Each parameter that the stages read, with the value that holds where no layer owns it or its value is unusable."""
+
+_RANGES: Final[Mapping[str, tuple[float, float]]] = {
+    "recall.count": (1, 10_000),
+    "rank.weight": (-1, 1),
+    "rerank.diversity": (0, 1),
+    "slate.size": (1, 100),
+}
+_INTEGERS: Final = frozenset(("recall.count", "slate.size"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stages:
+    """What one request asks of the stages; `unusable` names the parameters whose value was replaced by its default.
+
+    `rank_model` is empty where nothing ranks: the order of recall then stands.
+    """
+
+    recall_model: str
+    recall_count: int
+    rank_model: str
+    rank_weight: float
+    diversity: float
+    slate_size: int
+    unusable: tuple[str, ...] = ()
+
+
+def read_stages(parameters: Mapping[str, Json], *, k: int | None) -> Stages:
+    """The stages that `parameters` ask for.
+
+    The slate has `slate.size` items, at most `k` where the caller gave one; where no layer owns `slate.size`, it has
+    `k`.
+    """
+    unusable = tuple(key for key in DEFAULTS if key in parameters and parameter_fault(key, parameters[key]))
+    usable = {key: parameters[key] for key in DEFAULTS if key in parameters and key not in unusable}
+    chosen = {**DEFAULTS, **usable}
+    size = int(_number(chosen["slate.size"]))
+    if k is not None:
+        size = min(k, size) if "slate.size" in usable else k
+    ranks = bool(chosen["rank.model"]) and chosen["rank.weight"] != 0
+    return Stages(
+        recall_model=str(chosen["recall.model"]),
+        recall_count=max(int(_number(chosen["recall.count"])), size),
+        rank_model=str(chosen["rank.model"]) if ranks else "",
+        rank_weight=_number(chosen["rank.weight"]),
+        diversity=_number(chosen["rerank.diversity"]),
+        slate_size=size,
+        unusable=unusable,
+    )
+
+
+def parameter_fault(key: str, value: Json) -> str | None:
+    """A sentence that says why `value` cannot be that parameter of the stages; None where it can, or key is no such.
+
+    >>> parameter_fault("rank.weight", 5)
+    'rank.weight=5 is not a number from -1 to 1'
+    """
+    if key in _RANGES:
+        low, high = _RANGES[key]
+        kinds: tuple[type, ...] = (int,) if key in _INTEGERS else (int, float)
+        if isinstance(value, kinds) and not isinstance(value, bool) and low <= _number(value) <= high:
+            return None
+        return f"{key}={value!r} is not {'an integer' if key in _INTEGERS else 'a number'} from {low:g} to {high:g}"
+    if key in DEFAULTS and not (isinstance(value, str) and (value or key == "rank.model")):
+        return f"{key}={value!r} is not the name of a model, such as 'mf' or 'mf@3'"
+    return None
+
+
+def blend(recalled: Scored, ranked: Scored, weight: float) -> Scored:
+    """The candidates ordered by (1 - |weight|) · z(recall) + weight · z(rank), best first; `weight` is -1..1.
+
+    z is the logit of a score less the candidates' mean logit, over their standard deviation (0 where they are all
+    equal). 1 is the order of the ranker, 0 that of recall, -1 the ranker's reversed. At 1 the ranker's own scores
+    stay; else a score is the sigmoid of the blend. Equal blends stay in the order of recall.
+    """
+    if weight == 1:
+        return ranked
+    first = dict(zip(recalled.items, _standardised(recalled.scores), strict=True))
+    second = dict(zip(ranked.items, _standardised(ranked.scores), strict=True))
+    blended = {item: (1 - abs(weight)) * z + weight * second[item] for item, z in first.items()}
+    order = sorted(blended, key=lambda item: -blended[item])
+    return Scored(items=order, scores=[1 / (1 + math.exp(-blended[item])) for item in order], source=ranked.source)
+
+
+def stand_ins(wanted: str, versions: Sequence[ModelVersion]) -> list[str]:
+    """Who answers, in this order, where `wanted` does not: references, without `wanted` itself.
+
+    The newest other version of the same name, the newest version of the kind popularity, the newest version of any
+    other name. `versions` come newest first.
+    """
+    name = wanted.partition("@")[0]
+    same = sorted((each for each in versions if each.name == name), key=lambda each: -each.number)
+    itself = wanted if "@" in wanted else (same[0].reference if same else wanted)
+    groups = (
+        [each.reference for each in same],
+        [each.reference for each in versions if each.kind == FALLBACK_KIND],
+        [each.reference for each in versions if each.name != name],
+    )
+    chosen: list[str] = []
+    for group in groups:
+        chosen += [reference for reference in group if reference != itself and reference not in chosen][:1]
+    return chosen
+
+
+def _standardised(scores: Sequence[float]) -> list[float]:
+    logits = [_logit(score) for score in scores]
+    mean = math.fsum(logits) / max(len(logits), 1)
+    deviation = math.sqrt(math.fsum((each - mean) ** 2 for each in logits) / max(len(logits), 1))
+    return [(each - mean) / deviation if deviation > 0 else 0.0 for each in logits]
+
+
+def _logit(share: float) -> float:
+    bounded = min(max(share, 1e-9), 1 - 1e-9)
+    return math.log(bounded / (1 - bounded))
+
+
+def _number(value: Json) -> float:
+    return float(value) if isinstance(value, (int, float)) else math.nan

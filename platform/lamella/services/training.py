@@ -1,0 +1,179 @@
+"""The life of a training: asked for, queued, carried out by a worker, published or failed."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final, Protocol
+
+from lamella.errors import InvalidInput, LamellaError, NotFound, Unavailable
+from lamella.experiments.model import Json
+from lamella.services.ports import (
+    Catalogue,
+    Clock,
+    Item,
+    ModelCatalogue,
+    ModelVersion,
+    TaskQueue,
+    TrainingLog,
+    TrainingRun,
+    TrainingRuns,
+    TrainingStore,
+)
+
+QUEUED: Final = "queued"
+RUNNING: Final = "running"
+DONE: Final = "done"
+FAILED: Final = "failed"
+
+_PULSE_SECONDS: Final = 0.5
+_MOST_SEED: Final = 2**31 - 1
+
+Progress = Callable[[float, str], None]
+
+
+class Trainer(Protocol):
+    """Trains the model kinds and publishes what it trained."""
+
+    def check(self, kind: str, name: str, hyperparameters: Mapping[str, Json]) -> Mapping[str, Json]:
+        """Every hyperparameter that the training would use. Raises InvalidInput for whatever is wrong. Cheap."""
+        ...
+
+    def train(
+        self, run: TrainingRun, log: TrainingLog, items: Sequence[Item], *, at: datetime, progress: Progress
+    ) -> ModelVersion:
+        """The published version, its `stamp["run"]` the run's id. Raises a LamellaError; nothing is published then."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What a training is asked for: a kind, the name to publish under, hyperparameters, seed, and who asks."""
+
+    kind: str
+    name: str
+    hyperparameters: Mapping[str, Json]
+    seed: int
+    by: str
+
+
+class Training:
+    """Carries trainings out, in a worker."""
+
+    def __init__(
+        self,
+        *,
+        runs: TrainingRuns,
+        store: TrainingStore,
+        catalogue: Catalogue,
+        models: ModelCatalogue,
+        trainer: Trainer,
+        clock: Clock,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._runs, self._store, self._catalogue, self._models = runs, store, catalogue, models
+        self._trainer, self._clock, self._monotonic = trainer, clock, monotonic
+
+    def carry_out(self, run_id: str, *, watch: Progress | None = None) -> TrainingRun:
+        """The run as it ended: done with its version's reference, or failed with one sentence.
+
+        Safe to repeat: a run that is done stays as it is, and one whose version was published before its worker died
+        takes that version. Progress is stored about twice a second, and told to `watch` each time. Raises NotFound for
+        an unknown run; an error outside the LamellaError tree fails the run and goes on to the caller.
+        """
+        run = self._runs.find(run_id)
+        if run is None:
+            raise NotFound("training", run_id, next_step="`lamella train KIND` starts one")
+        if run.status == DONE:
+            return run
+        published = self._published(run)
+        if published is not None:
+            return self._end(run, DONE, f"published {published.reference}", reference=published.reference)
+        run = replace(run, status=RUNNING, progress=0.0, message="reading the record", reference=None)
+        self._runs.put(run)
+        try:
+            log = self._store.impressions()
+            pulse = _Pulse(self._runs, run, self._monotonic, watch)
+            version = self._trainer.train(run, log, self._catalogue.all(), at=self._clock.now(), progress=pulse.tell)
+        except LamellaError as error:
+            return self._end(run, FAILED, str(error))
+        except BaseException as error:
+            self._end(run, FAILED, f"unexpected {type(error).__name__}: {error}; the worker's log has the rest")
+            raise
+        return self._end(run, DONE, f"published {version.reference}", reference=version.reference)
+
+    def _published(self, run: TrainingRun) -> ModelVersion | None:
+        return next((each for each in self._models.all() if each.stamp.get("run") == run.id), None)
+
+    def _end(self, run: TrainingRun, status: str, message: str, *, reference: str | None = None) -> TrainingRun:
+        current = self._runs.find(run.id) or run
+        progress = 1.0 if status == DONE else current.progress
+        ended = replace(current, status=status, progress=progress, message=message, reference=reference)
+        self._runs.put(ended)
+        return ended
+
+
+def queue_training(
+    order: Order, *, run_id: str, trainer: Trainer, runs: TrainingRuns, tasks: TaskQueue, at: datetime
+) -> TrainingRun:
+    """The queued run, once a worker was told of it.
+
+    Raises InvalidInput that lists what is wrong with the order, and stores nothing then; or BrokerUnavailable, and the
+    run is failed then, so that it does not look as if it waited.
+    """
+    run = plan_training(order, run_id=run_id, trainer=trainer, at=at)
+    runs.put(run)
+    try:
+        tasks.train(run.id)
+    except LamellaError as error:
+        runs.put(replace(run, status=FAILED, message=f"not queued: {error}"))
+        raise
+    return run
+
+
+def plan_training(order: Order, *, run_id: str, trainer: Trainer, at: datetime) -> TrainingRun:
+    """The run that `order` asks for, every hyperparameter filled in, not yet stored. Raises InvalidInput."""
+    faults: list[str] = []
+    hyperparameters: Mapping[str, Json] = {}
+    try:
+        hyperparameters = trainer.check(order.kind, order.name, order.hyperparameters)
+    except InvalidInput as error:
+        faults += error.faults
+    if not 0 <= order.seed <= _MOST_SEED:
+        faults.append(f"seed={order.seed} is not an integer from 0 to {_MOST_SEED}")
+    if faults:
+        raise InvalidInput(*faults)
+    return TrainingRun(
+        id=run_id,
+        kind=order.kind,
+        name=order.name,
+        hyperparameters=hyperparameters,
+        seed=order.seed,
+        status=QUEUED,
+        progress=0.0,
+        message="waits for a worker",
+        requested_at=at,
+        requested_by=order.by,
+    )
+
+
+class _Pulse:
+    """Stores the progress of a run about twice a second; a store that is away for a moment costs a line, no more."""
+
+    def __init__(
+        self, runs: TrainingRuns, run: TrainingRun, monotonic: Callable[[], float], watch: Progress | None
+    ) -> None:
+        self._runs, self._run, self._monotonic, self._watch = runs, run, monotonic, watch
+        self._told = float("-inf")
+
+    def tell(self, share: float, message: str) -> None:
+        now = self._monotonic()
+        if now - self._told < _PULSE_SECONDS:
+            return
+        self._told = now
+        if self._watch is not None:
+            self._watch(share, message)
+        try:
+            self._runs.put(replace(self._run, progress=min(max(share, 0.0), 1.0), message=message))
+        except Unavailable:
+            return

@@ -1,0 +1,137 @@
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lamella.errors import Conflict, Forbidden, InvalidInput, NotFound, Unauthenticated
+from lamella.services.keys import CACHE_SECONDS, ROLES, Keys, digest_of, make_key, reaches, require
+from lamella.services.ports import Principal
+from lamella.testing.fakes import FakeClock, MemoryKeyStore
+
+
+class Ticks:
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+@pytest.fixture
+def ticks() -> Ticks:
+    return Ticks()
+
+
+@pytest.fixture
+def store() -> MemoryKeyStore:
+    return MemoryKeyStore()
+
+
+@pytest.fixture
+def keys(store: MemoryKeyStore, ticks: Ticks) -> Keys:
+    return Keys(store, FakeClock(), monotonic=ticks)
+
+
+@given(st.binary(min_size=32, max_size=32))
+def test_every_key_is_lam_and_43_url_safe_characters(random_bytes):
+    assert re.fullmatch(r"lam_[A-Za-z0-9_-]{43}", make_key(lambda n: random_bytes[:n]))
+
+
+def test_two_keys_differ():
+    assert make_key() != make_key()
+
+
+def test_a_created_key_is_verified_as_its_holder(keys):
+    assert keys.verify(keys.create("app", "client")) == Principal(name="app", role="client")
+
+
+def test_the_store_never_sees_the_key_itself(keys, store):
+    key = keys.create("app", "client")
+    assert store.find(digest_of(key)) is not None
+    assert key not in repr(vars(store))
+
+
+@pytest.mark.parametrize("key", ["", "lam_", "lam_short", "xxx_" + "A" * 43, "lam_" + "A" * 44, "lam_" + "é" * 43])
+def test_a_malformed_key_is_refused_without_asking_the_store(keys, store, key):
+    with pytest.raises(Unauthenticated, match="malformed"):
+        keys.verify(key)
+    assert store.finds == 0
+
+
+def test_an_unknown_key_is_refused(keys):
+    with pytest.raises(Unauthenticated, match="unknown or revoked"):
+        keys.verify(make_key())
+
+
+def test_a_verified_key_is_remembered_for_the_stated_time_only(keys, store, ticks):
+    key = keys.create("app", "client")
+    keys.verify(key)
+    ticks.seconds = CACHE_SECONDS * 0.99
+    keys.verify(key)
+    assert store.finds == 1
+    ticks.seconds = CACHE_SECONDS
+    keys.verify(key)
+    assert store.finds == 2
+
+
+def test_a_revoked_key_dies_at_once_in_the_process_that_revoked_it(keys):
+    key = keys.create("app", "client")
+    keys.verify(key)
+    keys.revoke("app")
+    with pytest.raises(Unauthenticated):
+        keys.verify(key)
+
+
+def test_a_revoked_key_dies_within_the_stated_time_in_every_other_process(keys, store, ticks):
+    key = keys.create("app", "client")
+    other = Keys(store, FakeClock(), monotonic=ticks)
+    other.verify(key)
+    keys.revoke("app")
+    assert other.verify(key).name == "app"
+    ticks.seconds = CACHE_SECONDS
+    with pytest.raises(Unauthenticated):
+        other.verify(key)
+
+
+def test_a_taken_name_is_a_conflict_until_its_key_is_revoked(keys):
+    keys.create("app", "client")
+    with pytest.raises(Conflict):
+        keys.create("app", "client")
+    keys.revoke("app")
+    keys.create("app", "client")
+
+
+def test_a_bad_name_and_a_bad_role_are_named_together(keys):
+    with pytest.raises(InvalidInput) as refused:
+        keys.create("App\n", "root")
+    assert len(refused.value.faults) == 2
+    assert keys.all() == []
+
+
+def test_revoking_an_unknown_name_is_not_found(keys):
+    with pytest.raises(NotFound, match="'nobody'"):
+        keys.revoke("nobody")
+
+
+def test_every_role_reaches_exactly_those_before_it():
+    for i, role in enumerate(ROLES):
+        assert [reaches(role, needed) for needed in ROLES] == [j <= i for j in range(len(ROLES))]
+
+
+def test_an_unknown_role_reaches_nothing():
+    assert not any(reaches("guest", needed) for needed in ROLES)
+
+
+def test_forbidden_names_the_role_that_is_needed():
+    with pytest.raises(Forbidden, match="viewer, this needs admin"):
+        require(Principal(name="ann", role="viewer"), "admin")
+
+
+def test_a_session_ends_with_its_key(keys):
+    keys.create("ann", "viewer")
+    holder = Principal(name="ann", role="viewer")
+    assert keys.still_valid(holder)
+    assert not keys.still_valid(Principal(name="ann", role="admin"))
+    keys.revoke("ann")
+    assert not keys.still_valid(holder)

@@ -1,0 +1,140 @@
+"""What the parameters ask of the stages, blending, and who stands in for whom."""
+
+import math
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from lamella.services.ports import ModelVersion, Scored
+from lamella.services.stages import DEFAULTS, blend, parameter_fault, read_stages, stand_ins
+
+DAY = datetime(2026, 3, 2, tzinfo=UTC)
+RECALLED = Scored(items=["a", "b", "c"], scores=[0.9, 0.5, 0.2], source="recall:mf@1")
+RANKED = Scored(items=["c", "b", "a"], scores=[0.8, 0.4, 0.1], source="rank:cnn@2")
+
+
+def version(name: str, number: int, *, hours: int, kind: str | None = None) -> ModelVersion:
+    return ModelVersion(
+        name=name,
+        number=number,
+        kind=kind or name,
+        created_at=DAY + timedelta(hours=hours),
+        digest="",
+        size_bytes=0,
+        hyperparameters={},
+        metrics={},
+        stamp={},
+    )
+
+
+def test_where_no_layer_owns_anything_the_defaults_hold() -> None:
+    stages = read_stages({}, k=None)
+    assert (stages.recall_model, stages.recall_count, stages.rank_model) == ("popularity", 300, "")
+    assert (stages.slate_size, stages.diversity, stages.unusable) == (10, 0.0, ())
+
+
+@pytest.mark.parametrize(
+    ("parameters", "k", "size"), [({}, None, 10), ({}, 25, 25), ({"slate.size": 8}, 25, 8), ({"slate.size": 8}, 3, 3)]
+)
+def test_the_slate_has_what_its_layer_says_and_at_most_what_the_caller_wants(
+    parameters: dict[str, int], k: int | None, size: int
+) -> None:
+    assert read_stages(parameters, k=k).slate_size == size
+
+
+def test_recall_brings_at_least_what_the_slate_needs() -> None:
+    assert read_stages({"recall.count": 5, "slate.size": 20}, k=None).recall_count == 20
+
+
+def test_a_rank_weight_of_0_asks_no_ranker() -> None:
+    assert read_stages({"rank.model": "mf", "rank.weight": 0}, k=None).rank_model == ""
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("recall.model", ""),
+        ("recall.model", 3),
+        ("recall.count", 0),
+        ("recall.count", 2.5),
+        ("rank.model", None),
+        ("rank.weight", 1.5),
+        ("rank.weight", math.nan),
+        ("rerank.diversity", True),
+        ("slate.size", 101),
+    ],
+)
+def test_an_unusable_value_is_named_and_its_default_holds(key: str, value: object) -> None:
+    assert key in str(parameter_fault(key, value))  # type: ignore[arg-type]
+    stages = read_stages({key: value}, k=None)  # type: ignore[dict-item]
+    assert stages == read_stages({}, k=None).__class__(
+        **{name: getattr(read_stages({}, k=None), name) for name in stages.__dataclass_fields__ if name != "unusable"},
+        unusable=(key,),
+    )
+
+
+def test_every_default_is_usable_and_other_parameters_are_none_of_our_business() -> None:
+    assert [parameter_fault(key, value) for key, value in DEFAULTS.items()] == [None] * len(DEFAULTS)
+    assert parameter_fault("banner.colour", "red") is None
+
+
+def test_a_weight_of_1_is_the_ranker_itself() -> None:
+    assert blend(RECALLED, RANKED, 1.0) is RANKED
+
+
+def test_a_weight_of_0_is_the_order_of_recall_and_minus_1_the_rankers_reversed() -> None:
+    assert blend(RECALLED, RANKED, 0.0).items == ["a", "b", "c"]
+    assert blend(RECALLED, RANKED, -1.0).items == ["a", "b", "c"]
+    assert blend(RECALLED, Scored(items=["b", "a", "c"], scores=[0.8, 0.4, 0.1], source="rank:x@1"), -1.0).items == [
+        "c",
+        "a",
+        "b",
+    ]
+
+
+def test_in_between_it_is_the_convex_blend_of_standardised_logits() -> None:
+    def z(scores: list[float]) -> list[float]:
+        logits = [math.log(score / (1 - score)) for score in scores]
+        mean = sum(logits) / 3
+        deviation = math.sqrt(sum((each - mean) ** 2 for each in logits) / 3)
+        return [(each - mean) / deviation for each in logits]
+
+    recall, rank = z([0.9, 0.5, 0.2]), z([0.1, 0.4, 0.8])
+    wanted = {item: 0.7 * r + 0.3 * s for item, r, s in zip("abc", recall, rank, strict=True)}
+    found = blend(RECALLED, RANKED, 0.3)
+    assert found.items == sorted(wanted, key=lambda item: -wanted[item])
+    assert found.scores == pytest.approx([1 / (1 + math.exp(-wanted[item])) for item in found.items])
+    assert found.source == "rank:cnn@2"
+
+
+def test_scores_that_are_all_equal_say_nothing() -> None:
+    flat = Scored(items=["c", "a", "b"], scores=[0.5] * 3, source="rank:x@1")
+    assert blend(RECALLED, flat, 0.5).items == ["a", "b", "c"]
+
+
+VERSIONS = [
+    version("cnn", 1, hours=9),
+    version("mf", 3, hours=8),
+    version("popular", 2, hours=7, kind="popularity"),
+    version("mf", 2, hours=6),
+    version("popular", 1, hours=5, kind="popularity"),
+    version("mf", 1, hours=4),
+]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "order"),
+    [
+        ("mf", ["mf@2", "popular@2", "cnn@1"]),
+        ("mf@3", ["mf@2", "popular@2", "cnn@1"]),
+        ("mf@1", ["mf@3", "popular@2", "cnn@1"]),
+        ("unheard-of", ["popular@2", "cnn@1"]),
+        ("popular", ["popular@1", "cnn@1"]),
+    ],
+)
+def test_the_same_name_stands_in_first_then_popularity_then_anybody(wanted: str, order: list[str]) -> None:
+    assert stand_ins(wanted, VERSIONS) == order
+
+
+def test_the_only_version_has_no_stand_in() -> None:
+    assert stand_ins("mf", [version("mf", 1, hours=1)]) == []
