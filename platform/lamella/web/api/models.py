@@ -1,0 +1,119 @@
+"""Items, model versions, trainings, and what the record holds."""
+
+import uuid
+
+from apiflask import APIBlueprint
+from flask.typing import ResponseReturnValue
+
+from lamella.errors import NotFound
+from lamella.experiments.fields import plain
+from lamella.services.ports import Item, ModelVersion, TrainingRun
+from lamella.services.training import Order, queue_training
+from lamella.web.auth import needs, principal
+from lamella.web.schemas import ItemBody, ItemsBody, TrainingBody
+from lamella.web.wiring import services
+
+blueprint = APIBlueprint("models", __name__, url_prefix="/v1/admin", tag="Items and models")
+
+
+@blueprint.put("/items")
+@blueprint.input(ItemsBody)
+@needs("experimenter")
+def put_items(json_data: ItemsBody) -> ResponseReturnValue:
+    """Inserts or replaces items by key, all of them or, if one is refused, none."""
+    return {"stored": services().catalogue.put([_item(each) for each in json_data.items])}
+
+
+@blueprint.get("/models")
+@needs("viewer")
+def list_models() -> ResponseReturnValue:
+    """Every published model version, newest first, with its offline metrics."""
+    return {"models": [_version(each) for each in services().models.all()]}
+
+
+@blueprint.post("/trainings")
+@blueprint.input(TrainingBody)
+@blueprint.doc(responses={202: "Queued; Location is where to follow it"})
+@needs("experimenter")
+def request_training(json_data: TrainingBody) -> ResponseReturnValue:
+    """Queues a training; a worker carries it out and publishes a model version."""
+    order = Order(
+        kind=json_data.kind,
+        name=json_data.name,
+        hyperparameters=json_data.hyperparameters,
+        seed=json_data.seed,
+        by=principal().name,
+    )
+    run = queue_training(
+        order,
+        run_id=uuid.uuid4().hex,
+        trainer=services().trainer,
+        runs=services().trainings,
+        tasks=services().tasks,
+        at=services().clock.now(),
+    )
+    return _run(run), 202, {"Location": f"/v1/admin/trainings/{run.id}"}
+
+
+@blueprint.get("/trainings")
+@needs("viewer")
+def list_trainings() -> ResponseReturnValue:
+    """The newest hundred trainings, newest first."""
+    return {"trainings": [_run(each) for each in services().trainings.all()]}
+
+
+@blueprint.get("/trainings/<run_id>")
+@needs("viewer")
+def show_training(run_id: str) -> ResponseReturnValue:
+    """How far one training is."""
+    run = services().trainings.find(run_id)
+    if run is None:
+        raise NotFound("training", run_id, next_step="GET /v1/admin/trainings lists the newest")
+    return _run(run)
+
+
+@blueprint.get("/record/counts")
+@needs("viewer")
+def count_record() -> ResponseReturnValue:
+    """Rows of each fact, of the exposures, of the quarantine and of the inbox."""
+    return dict(services().record.counts())
+
+
+def _item(body: ItemBody) -> Item:
+    return Item(
+        key=body.key,
+        title=body.title,
+        published_at=body.published_at or services().clock.now(),
+        attributes=body.attributes,
+    )
+
+
+def _version(version: ModelVersion) -> dict[str, object]:
+    return {
+        "reference": version.reference,
+        "name": version.name,
+        "number": version.number,
+        "kind": version.kind,
+        "created_at": version.created_at,
+        "digest": version.digest,
+        "size_bytes": version.size_bytes,
+        "hyperparameters": plain(version.hyperparameters),
+        "metrics": dict(version.metrics),
+        "stamp": plain(version.stamp),
+    }
+
+
+def _run(run: TrainingRun) -> dict[str, object]:
+    return {
+        "id": run.id,
+        "kind": run.kind,
+        "name": run.name,
+        "hyperparameters": plain(run.hyperparameters),
+        "seed": run.seed,
+        "status": run.status,
+        "progress": run.progress,
+        "message": run.message,
+        "requested_at": run.requested_at,
+        "requested_by": run.requested_by,
+        "reference": run.reference,
+    }

@@ -1,0 +1,95 @@
+"""The Flask application: every part installed in its order, nothing connected."""
+
+from datetime import timedelta
+from typing import Final
+
+from apiflask import APIFlask
+from flask import Response
+
+from lamella import __version__
+from lamella.bootstrap.web import Services
+from lamella.web.api import configuration, experiments, health, keys, models, reports, serving
+from lamella.web.auth import install_auth
+from lamella.web.openapi import install_openapi
+from lamella.web.polling import Poller
+from lamella.web.problems import install_problems
+from lamella.web.requests import install_requests
+from lamella.web.telemetry import Telemetry, install_telemetry
+from lamella.web.ui import documentation, pages
+from lamella.web.wiring import Wired, hold, pollers_of
+
+SESSION_HOURS: Final = 12
+MODEL_POLL_SECONDS: Final = 2.0
+"""How often a process looks for newly published models, so that no request has to."""
+
+BODY_LIMITS: Final = {
+    "serving.recommend": 512 * 1024,
+    "serving.take_events": 4 * 1024 * 1024,
+    "models.put_items": 32 * 1024 * 1024,
+    "pages.login_with_key": 16 * 1024,
+}
+
+
+def create_app(services: Services, *, secret: bytes) -> APIFlask:
+    """The WSGI application over these services; `secret` signs the cookies of the pages.
+
+    The poller does not run yet: see `start_polling`.
+    """
+    app = APIFlask(
+        "lamella.web",
+        title="lamella",
+        version=__version__,
+        docs_path=None,
+        static_folder="ui/static",
+        template_folder="ui/templates",
+    )
+    telemetry = Telemetry(services.metrics)
+    hold(app, _wire(services, telemetry))
+    app.secret_key = secret
+    app.config.update(
+        SESSION_COOKIE_NAME="lamella_session",
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Strict",
+        PERMANENT_SESSION_LIFETIME=timedelta(hours=SESSION_HOURS),
+        SEND_FILE_MAX_AGE_DEFAULT=timedelta(hours=1),
+    )
+    for module in (health, serving, configuration, experiments, reports, models, keys, pages, documentation):
+        app.register_blueprint(module.blueprint)
+    install_problems(app)
+    install_openapi(app)
+    # The order of what happens before a view: id and clock, then access, then the body's size and type.
+    install_telemetry(app, telemetry)
+    install_auth(app, services.keys, host=services.settings.host)
+    install_requests(app, BODY_LIMITS)
+    app.after_request(_harden)
+    return app
+
+
+def start_polling(app: APIFlask) -> None:
+    """Loads the configuration and the list of models, and keeps both fresh in threads that end with the process.
+
+    A store that does not answer is logged and asked again; until then /readyz says 503.
+    """
+    for poller in pollers_of(app):
+        poller.poll()
+        poller.start()
+
+
+def _wire(services: Services, telemetry: Telemetry) -> Wired:
+    def show_version() -> None:
+        telemetry.snapshot.set(services.snapshots.current().version)
+
+    return Wired(
+        services=services,
+        telemetry=telemetry,
+        snapshot_poller=Poller(
+            "snapshot", services.snapshots, services.settings.snapshot_poll_seconds, then=show_version
+        ),
+        model_poller=Poller("models", services.host, MODEL_POLL_SECONDS) if services.host is not None else None,
+    )
+
+
+def _harden(response: Response) -> Response:
+    for name, value in pages.HEADERS.items():
+        response.headers.setdefault(name, value)
+    return response

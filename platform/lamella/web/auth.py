@@ -1,0 +1,122 @@
+"""Who may call what: every route says which role it needs, and one without a word on it stops the application.
+
+Programs send `Authorization: Bearer lam_...`; people log in to the pages with a viewer's key and get a signed cookie.
+The pages alone are open to everybody where the service listens on loopback and is called by a loopback name.
+"""
+
+import ipaddress
+from collections.abc import Callable
+from typing import Final, ParamSpec, TypeVar
+from urllib.parse import urlsplit
+
+from flask import Flask, g, request, session
+
+from lamella.errors import Unauthenticated
+from lamella.services.keys import Keys, require
+from lamella.services.ports import Principal
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+PUBLIC: Final = "public"
+PAGES: Final = "pages"
+_ATTRIBUTE: Final = "lamella_access"
+_FRAMEWORK_ROUTES: Final = frozenset({"static", "openapi.spec"})
+_BEARER: Final = "Bearer "
+
+
+def needs(access: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """A decorator that lets callers of this role or higher in; PUBLIC asks for no key, PAGES for a log-in."""
+
+    def mark(view: Callable[P, R]) -> Callable[P, R]:
+        setattr(view, _ATTRIBUTE, access)
+        return view
+
+    return mark
+
+
+def access_of(app: Flask, endpoint: str) -> str | None:
+    """What the endpoint asks for: PUBLIC, PAGES or a role; None where its view says nothing."""
+    if endpoint in _FRAMEWORK_ROUTES:
+        return PUBLIC
+    found: str | None = getattr(app.view_functions[endpoint], _ATTRIBUTE, None)
+    return found
+
+
+def install_auth(app: Flask, keys: Keys, *, host: str) -> None:
+    """Checks the access of every request before anything of its body is read.
+
+    Raises ValueError at once if some view does not say what it needs.
+    """
+    access = {rule.endpoint: access_of(app, rule.endpoint) for rule in app.url_map.iter_rules()}
+    silent = sorted(endpoint for endpoint, wanted in access.items() if wanted is None)
+    if silent:
+        raise ValueError(f"views without @needs: {', '.join(silent)}")
+    bound_to_loopback = is_loopback(host)
+
+    @app.before_request
+    def check() -> None:
+        wanted = access.get(request.endpoint or "")
+        if wanted is None or wanted == PUBLIC:
+            return
+        if wanted == PAGES:
+            _check_page(keys, is_open=bound_to_loopback and is_loopback(_called_name()))
+            return
+        g.principal = keys.verify(_bearer())
+        require(g.principal, wanted)
+
+
+def principal() -> Principal:
+    """Who calls: only where the view needs a role."""
+    caller: Principal = g.principal
+    return caller
+
+
+def log_in(keys: Keys, key: str) -> None:
+    """Opens a session for the key's holder. Raises Unauthenticated or Forbidden."""
+    holder = keys.verify(key.strip())
+    require(holder, "viewer")
+    session.clear()
+    session.permanent = True
+    session["name"], session["role"] = holder.name, holder.role
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches the host.
+
+    >>> is_loopback("127.0.0.1"), is_loopback("localhost"), is_loopback("0.0.0.0"), is_loopback("example.org")
+    (True, True, False, False)
+    """
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _called_name() -> str:
+    """The name in the Host header: a foreign name that was made to point here must not open the pages."""
+    try:
+        return urlsplit(f"//{request.host}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _bearer() -> str:
+    header = request.headers.get("Authorization", "")
+    if not header.startswith(_BEARER):
+        raise Unauthenticated("send a key as 'Authorization: Bearer lam_...'; `lamella keys create` makes one")
+    return header.removeprefix(_BEARER).strip()
+
+
+def _check_page(keys: Keys, *, is_open: bool) -> None:
+    if is_open:
+        return
+    if "name" in session:
+        holder = Principal(name=session["name"], role=session["role"])
+        if keys.still_valid(holder):
+            require(holder, "viewer")
+            return
+        session.clear()
+    raise Unauthenticated("log in with a viewer's key to see this page")

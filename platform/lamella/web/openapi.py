@@ -1,0 +1,129 @@
+"""The OpenAPI 3.1 document, generated from the routes: access, errors and the bodies of the hot path are added here."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from apiflask import APIFlask
+from pydantic import BaseModel
+
+from lamella.web.auth import PAGES, PUBLIC, access_of
+from lamella.web.problems import MEDIA_TYPE
+from lamella.web.schemas import EventsBody, Problem, RecommendationBody
+
+DESCRIPTION: Final = (
+    "Layered online experiments for recommenders. Every error is application/problem+json with a stable `code`; "
+    "every answer carries X-Request-Id."
+)
+HAND_PARSED: Final[Mapping[str, type[BaseModel]]] = {
+    "serving.recommend": RecommendationBody,
+    "serving.take_events": EventsBody,
+}
+"""Routes that read their body themselves, with the model that says what they accept."""
+
+_BEARER: Final = "bearer"
+_SHARED_ANSWERS: Final[Mapping[str, str]] = {
+    "401": "No usable key",
+    "403": "The key's role does not reach this far",
+    "503": "Something that lamella needs does not answer; see Retry-After",
+}
+_BODY_ANSWERS: Final[Mapping[str, str]] = {
+    "400": "The input breaks its contract; `faults` lists everything that is wrong",
+    "413": "The body is too large",
+    "415": "The body is not declared as JSON",
+}
+
+
+def install_openapi(app: APIFlask) -> None:
+    """Completes what APIFlask generates."""
+    app.description = DESCRIPTION
+    app.config["AUTO_SERVERS"] = False
+    app.config["AUTO_OPERATION_ID"] = True
+    app.config["AUTO_VALIDATION_ERROR_RESPONSE"] = False
+    app.config["AUTO_404_RESPONSE"] = False
+    app.config["VALIDATION_ERROR_STATUS_CODE"] = 400
+    app.security_schemes = {_BEARER: {"type": "http", "scheme": "bearer", "bearerFormat": "lam_ and 43 characters"}}
+
+    @app.spec_processor
+    def complete(spec: dict[str, Any] | str) -> dict[str, Any] | str:
+        if isinstance(spec, str):
+            raise TypeError("the OpenAPI document is made as JSON only; do not set SPEC_FORMAT")
+        schemas = spec.setdefault("components", {}).setdefault("schemas", {})
+        _register(schemas, Problem)
+        for endpoint, _, operation in operations(app, spec):
+            _complete(app, schemas, endpoint, operation)
+        # APIFlask's own shape of an error, which nothing here answers with.
+        schemas.pop("HTTPError", None)
+        return spec
+
+
+def operations(app: APIFlask, spec: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Endpoint, "METHOD /path" and operation object of each documented route, by path."""
+    endpoints = {
+        (openapi_path(rule.rule), method): rule.endpoint
+        for rule in app.url_map.iter_rules()
+        for method in rule.methods or ()
+    }
+    for path, methods in sorted(spec["paths"].items()):
+        for method, operation in methods.items():
+            yield endpoints[path, method.upper()], f"{method.upper()} {path}", operation
+
+
+def openapi_path(rule: str) -> str:
+    """A Flask rule in OpenAPI's notation.
+
+    >>> openapi_path("/v1/admin/experiments/<key>/<path:rest>")
+    '/v1/admin/experiments/{key}/{rest}'
+    """
+    parts = (part.removeprefix("<").removesuffix(">") for part in rule.split("/"))
+    names = (part.rsplit(":", 1)[-1] for part in parts)
+    return "/".join(
+        f"{{{name}}}" if raw.startswith("<") else raw for name, raw in zip(names, rule.split("/"), strict=True)
+    )
+
+
+def _complete(app: APIFlask, schemas: dict[str, Any], endpoint: str, operation: dict[str, Any]) -> None:
+    access = access_of(app, endpoint)
+    if access not in (PUBLIC, PAGES):
+        operation["security"] = [{_BEARER: []}]
+        operation["x-role"] = access
+    if endpoint in HAND_PARSED:
+        model = HAND_PARSED[endpoint]
+        _register(schemas, model)
+        operation["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": _reference(model)}},
+        }
+    answers = operation.setdefault("responses", {})
+    if not any(status < "300" for status in answers):
+        answers["200"] = {"description": "Done", "content": {"application/json": {"schema": {"type": "object"}}}}
+    if access not in (PUBLIC, PAGES):
+        _add_problems(answers, _SHARED_ANSWERS)
+        if "requestBody" in operation:
+            operation["requestBody"]["required"] = True
+            _add_problems(answers, _BODY_ANSWERS)
+        elif any(parameter["in"] == "query" for parameter in operation.get("parameters", ())):
+            _add_problems(answers, {"400": _BODY_ANSWERS["400"]})
+        if any(parameter["in"] == "path" for parameter in operation.get("parameters", ())):
+            _add_problems(answers, {"404": "There is no such thing"})
+    for status, answer in answers.items():
+        if endpoint == "health.readyz":
+            answer["content"] = {"application/json": {"schema": {"type": "object"}}}
+        elif status >= "400":
+            answer["content"] = {MEDIA_TYPE: {"schema": _reference(Problem)}}
+    operation["responses"] = dict(sorted(answers.items()))
+
+
+def _add_problems(answers: dict[str, Any], described: Mapping[str, str]) -> None:
+    for status, description in described.items():
+        answers.setdefault(status, {"description": description})
+
+
+def _reference(model: type[BaseModel]) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{model.__name__}"}
+
+
+def _register(schemas: dict[str, Any], model: type[BaseModel]) -> None:
+    schema = model.model_json_schema(ref_template=f"#/components/schemas/{model.__name__}.{{model}}")
+    for name, nested in schema.pop("$defs", {}).items():
+        schemas[f"{model.__name__}.{name}"] = nested
+    schemas[model.__name__] = schema

@@ -1,0 +1,90 @@
+"""Request bodies: JSON through orjson, with the place of a fault named, and the size that each route accepts."""
+
+from collections.abc import Mapping
+from typing import IO, Any, Final, NoReturn
+
+import orjson
+from flask import Flask, Request, request
+from flask.json.provider import JSONProvider
+from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
+
+from lamella.errors import InvalidInput
+
+DEFAULT_BYTES: Final = 1024 * 1024
+_WRITES: Final = frozenset({"POST", "PUT", "PATCH"})
+
+
+class OrjsonProvider(JSONProvider):
+    """Flask's JSON through orjson: UTF-8 out, RFC 8259 in (no NaN, no lone surrogates)."""
+
+    def dumps(self, obj: object, **kwargs: Any) -> str:  # noqa: ARG002 - Flask's signature
+        """The object as JSON text."""
+        return orjson.dumps(obj, option=orjson.OPT_SERIALIZE_NUMPY).decode("utf-8")
+
+    def loads(self, s: str | bytes, **kwargs: Any) -> object:  # noqa: ARG002 - Flask's signature
+        """What the JSON text says. Raises ValueError with line and column."""
+        return orjson.loads(s)
+
+    def dump(self, obj: object, fp: IO[str], **kwargs: Any) -> None:
+        """Writes the object as JSON text."""
+        fp.write(self.dumps(obj, **kwargs))
+
+
+class JsonRequest(Request):
+    """A request whose malformed body is refused with the position of the fault, and whose long one is refused."""
+
+    def get_data(self, *args: Any, **kwargs: Any) -> Any:
+        """The body. Raises RequestEntityTooLarge also where its length was not declared."""
+        body = super().get_data(*args, **kwargs)
+        limit = self.max_content_length
+        # Werkzeug reads an undeclared body up to the limit and no further, without a word.
+        if self.content_length is None and limit is not None and len(body) >= limit:
+            raise RequestEntityTooLarge
+        return body
+
+    def on_json_loading_failed(self, e: ValueError | None) -> NoReturn:
+        """Raises InvalidInput."""
+        raise InvalidInput(_malformed(self.get_data(), e))
+
+
+def read_object(body: bytes) -> Mapping[str, object]:
+    """The JSON object in a body. Raises InvalidInput that says where it is malformed, or what it is instead."""
+    try:
+        found = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise InvalidInput(_malformed(body, error)) from None
+    if not isinstance(found, dict):
+        raise InvalidInput(f"the body is a JSON {_kind(found)}; send an object")
+    return found
+
+
+def install_requests(app: Flask, limits: Mapping[str, int]) -> None:
+    """Sets the app's JSON up; `limits` maps an endpoint to the bytes that its body may have."""
+    app.request_class = JsonRequest
+    app.json = OrjsonProvider(app)
+    app.config["MAX_CONTENT_LENGTH"] = DEFAULT_BYTES
+
+    @app.before_request
+    def check() -> None:
+        if request.method not in _WRITES or request.endpoint is None:
+            return
+        request.max_content_length = limits.get(request.endpoint, DEFAULT_BYTES)
+        has_body = bool(request.content_length) or "Transfer-Encoding" in request.headers
+        if has_body and request.mimetype != _media_type(request.endpoint):
+            raise UnsupportedMediaType
+
+
+def _media_type(endpoint: str) -> str:
+    """Forms come from the pages only."""
+    return "application/x-www-form-urlencoded" if endpoint.startswith("pages.") else "application/json"
+
+
+def _malformed(body: bytes, error: ValueError | None) -> str:
+    if not body:
+        return "the body is empty; send a JSON object"
+    return f"the body is not JSON: {error}"
+
+
+def _kind(found: object) -> str:
+    names = {list: "array", str: "string", int: "number", float: "number", bool: "boolean"}
+    return names.get(type(found), "null")

@@ -1,0 +1,55 @@
+"""What an application holds, and how a view gets at it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, cast
+
+from flask import Flask, current_app
+
+from lamella.bootstrap.web import ReadinessCheck, Services
+from lamella.web.polling import Poller
+from lamella.web.telemetry import Telemetry
+
+__all__ = ["ReadinessCheck", "Services", "Wired", "hold", "pollers_of", "refresh_snapshot", "services", "telemetry"]
+
+_EXTENSION: Final = "lamella"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wired:
+    """The services with what the web layer adds to them."""
+
+    services: Services
+    telemetry: Telemetry
+    snapshot_poller: Poller
+    model_poller: Poller | None
+
+
+def hold(app: Flask, wired: Wired) -> None:
+    """Gives the application what its views will ask for."""
+    app.extensions[_EXTENSION] = wired
+
+
+def services() -> Services:
+    """The services of the application that handles this request."""
+    return _wired(current_app).services
+
+
+def telemetry() -> Telemetry:
+    """The metrics of the application that handles this request."""
+    return _wired(current_app).telemetry
+
+
+def refresh_snapshot() -> None:
+    """Puts a change of this request in force in this process; a failure is logged, and the poller tries again."""
+    _wired(current_app).snapshot_poller.poll()
+
+
+def pollers_of(app: Flask) -> Sequence[Poller]:
+    """What keeps the application's memory fresh: of the snapshot, and of the models where there are any."""
+    wired = _wired(app)
+    return [each for each in (wired.snapshot_poller, wired.model_poller) if each is not None]
+
+
+def _wired(app: Flask) -> Wired:
+    return cast("Wired", app.extensions[_EXTENSION])

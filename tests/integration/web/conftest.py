@@ -1,0 +1,146 @@
+"""A whole application over in-memory fakes: every port is a fake that the product ships, every use case is real."""
+
+import itertools
+from dataclasses import dataclass
+
+import pytest
+from apiflask import APIFlask
+from flask.testing import FlaskClient
+
+from lamella.bootstrap.web import ReadinessCheck, Services
+from lamella.config import Settings
+from lamella.experiments.document import experiment_from_document, layer_from_document, parameter_from_document
+from lamella.services.assigning import SnapshotHolder
+from lamella.services.configuring import Configuring
+from lamella.services.keys import ROLES, Keys
+from lamella.services.recommending import Recommending
+from lamella.services.recording import Recording
+from lamella.testing.analysis import MemoryAnalysisStore
+from lamella.testing.fakes import (
+    FakeClock,
+    FakeRecommender,
+    FakeTrainer,
+    MemoryCatalogue,
+    MemoryConfigurationStore,
+    MemoryKeyStore,
+    MemoryModelCatalogue,
+    MemoryTaskQueue,
+    MemoryTrainingRuns,
+)
+from lamella.testing.record import MemoryRecord
+from lamella.web.app import create_app
+from unit.reporting import samples
+
+ITEMS = [f"item-{number:02}" for number in range(40)]
+SECRET = b"0" * 32
+RANKING = {"key": "ranking", "salt": "ranking"}
+PARAMETERS = [
+    {"key": "recall.model", "type": "string", "default": "popularity@1", "layer": "recall"},
+    {"key": "recall.count", "type": "integer", "default": 20, "layer": "recall"},
+    {"key": "rank.model", "type": "string", "default": "popularity@1", "layer": "ranking"},
+    {"key": "slate.size", "type": "integer", "default": 5, "layer": "ranking"},
+]
+EXPERIMENT = {
+    "key": "ranking-mf",
+    "layer": "ranking",
+    "name": "Rank by matrix factorisation",
+    "hypothesis": "Personal ranking raises the click-through rate",
+    "ranges": [{"start": 0, "stop": 10_000}],
+    "variants": [
+        {"key": "popularity", "weight": 1, "is_control": True, "values": {"rank.model": "popularity@1"}},
+        {"key": "mf", "weight": 1, "values": {"rank.model": "mf@1"}},
+    ],
+    "plan": {"primary_metric": "ctr"},
+}
+
+
+@dataclass(frozen=True)
+class Lab:
+    """The application with everything behind it."""
+
+    app: APIFlask
+    services: Services
+    record: MemoryRecord
+    recommender: FakeRecommender
+    tasks: MemoryTaskQueue
+    keys: dict[str, str]
+
+    def client(self) -> FlaskClient:
+        return self.app.test_client()
+
+    def bearer(self, role: str) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.keys[role]}"}
+
+    def call(self, method: str, path: str, *, role: str = "admin", **options):
+        headers = {**self.bearer(role), **options.pop("headers", {})}
+        return self.client().open(path, method=method, headers=headers, **options)
+
+    def ingest(self) -> None:
+        self.record.ingest(limit=1_000, now=self.services.clock.now())
+
+
+def make_lab(*, settings: Settings | None = None, readiness: tuple[ReadinessCheck, ...] = ()) -> Lab:
+    clock = FakeClock()
+    store = MemoryConfigurationStore()
+    configuring = Configuring(store, clock, ["ctr", "reading_depth"])
+    for key in ("recall", "ranking"):
+        configuring.create_layer(layer_from_document({"key": key}), author="test")
+    for parameter in PARAMETERS:
+        configuring.create_parameter(parameter_from_document(parameter), author="test")
+    configuring.create_experiment(experiment_from_document(EXPERIMENT), author="test")
+    snapshots = SnapshotHolder(store)
+    snapshots.refresh()
+    record = MemoryRecord()
+    recommender = FakeRecommender(ITEMS, ["popularity@1", "mf@1"])
+    keys = Keys(MemoryKeyStore(), clock)
+    tasks = MemoryTaskQueue()
+    services = Services(
+        settings=settings or Settings(),
+        clock=clock,
+        snapshots=snapshots,
+        recommending=Recommending(
+            snapshots=snapshots,
+            recommender=recommender,
+            journal=record,
+            clock=clock,
+            new_id=map("request-{}".format, itertools.count(1)).__next__,
+            deadline_seconds=1.0,
+        ),
+        recording=Recording(record, clock),
+        configuring=configuring,
+        keys=keys,
+        configuration=store,
+        record=record,
+        analysis=MemoryAnalysisStore(record),
+        catalogue=MemoryCatalogue(),
+        models=MemoryModelCatalogue(),
+        trainings=MemoryTrainingRuns(),
+        trainer=FakeTrainer(["mf", "popularity"]),
+        tasks=tasks,
+        readiness=readiness,
+    )
+    return Lab(
+        app=create_app(services, secret=SECRET),
+        services=services,
+        record=record,
+        recommender=recommender,
+        tasks=tasks,
+        keys={role: keys.create(role, role) for role in ROLES},
+    )
+
+
+@pytest.fixture
+def lab() -> Lab:
+    return make_lab()
+
+
+@pytest.fixture
+def report_document() -> dict[str, object]:
+    """A complete report document, as a worker stores it."""
+    return samples.document()
+
+
+@pytest.fixture
+def make():
+    """How a test makes an application of its own."""
+    return make_lab

@@ -1,0 +1,177 @@
+import re
+
+import pytest
+
+from lamella.config import Settings
+from lamella.testing.fakes import START
+from lamella.web.app import SESSION_HOURS
+
+
+@pytest.fixture
+def guarded(make):
+    return make(settings=Settings(host="0.0.0.0"))
+
+
+def log_in(client, key, target="/"):
+    return client.post("/login", data={"key": key, "next": target})
+
+
+def test_on_loopback_the_pages_are_open_to_loopback_names_only(lab):
+    assert lab.client().get("/").status_code == 200
+    assert lab.client().get("/", base_url="http://127.0.0.1:8000").status_code == 200
+    assert lab.client().get("/", base_url="http://[::1]:8000").status_code == 200
+    assert lab.client().get("/", base_url="http://evil.example").status_code == 303
+
+
+def test_elsewhere_every_page_sends_people_to_the_login_and_back(guarded):
+    client = guarded.client()
+    for path in ("/", "/models", "/experiments/ranking-mf"):
+        answer = client.get(path)
+        assert answer.status_code == 303
+        assert answer.headers["Location"].startswith("/login?next=")
+    answer = log_in(client, guarded.keys["viewer"], "/models")
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/models")
+    assert client.get("/models").status_code == 200
+
+
+def test_the_session_cookie_is_signed_http_only_strict_and_holds_no_key(guarded):
+    cookie = log_in(guarded.client(), guarded.keys["viewer"]).headers["Set-Cookie"]
+    assert "HttpOnly" in cookie
+    assert "SameSite=Strict" in cookie
+    assert "Expires=" in cookie
+    assert guarded.keys["viewer"] not in cookie
+    assert SESSION_HOURS == 12
+
+
+def test_a_forged_cookie_opens_nothing(guarded):
+    client = guarded.client()
+    log_in(client, guarded.keys["viewer"])
+    cookie = client.get_cookie("lamella_session")
+    assert cookie is not None
+    client.set_cookie("lamella_session", cookie.value[:-3] + "abc")
+    assert client.get("/").status_code == 303
+
+
+@pytest.mark.parametrize("role", [None, "client"])
+def test_a_bad_key_or_one_without_the_role_stays_outside(guarded, role):
+    client = guarded.client()
+    answer = log_in(client, guarded.keys[role] if role else "lam_nonsense")
+    assert answer.status_code == (403 if role else 401)
+    assert 'role="alert"' in answer.get_data(as_text=True)
+    assert client.get("/").status_code == 303
+
+
+def test_a_session_ends_with_its_key_and_with_a_log_out(guarded):
+    client = guarded.client()
+    log_in(client, guarded.keys["experimenter"])
+    client.post("/logout")
+    assert client.get("/").status_code == 303
+    log_in(client, guarded.keys["experimenter"])
+    assert client.get("/").status_code == 200
+    guarded.services.keys.revoke("experimenter")
+    assert client.get("/").status_code == 303
+
+
+@pytest.mark.parametrize(
+    "target", ["//evil.example", "https://evil.example", "/\\evil.example", "/\t/evil.example", ""]
+)
+def test_the_login_never_leads_to_another_site(guarded, target):
+    assert log_in(guarded.client(), guarded.keys["viewer"], target).headers["Location"] == "/"
+
+
+def test_the_first_page_lists_experiments_with_status_layer_days_and_verdict(lab):
+    lab.call("POST", "/v1/admin/experiments/ranking-mf/start")
+    lab.services.analysis.save_report(
+        "ranking-mf", 1, START, {"as_of": START.isoformat(), "verdict": {"decision": "ship", "variant": "mf"}}
+    )
+    page = lab.client().get("/").get_data(as_text=True)
+    for words in ("Rank by matrix factorisation", "running", "ranking", "0.0", "ship it", "mf", "2026-03-02 08:00 UTC"):
+        assert words in page
+
+
+def test_the_report_page_embeds_the_report(lab, report_document):
+    lab.services.analysis.save_report("ranking-mf", 1, START, report_document)
+    answer = lab.client().get("/experiments/ranking-mf")
+    page = answer.get_data(as_text=True)
+    assert answer.status_code == 200
+    assert "<article" in page
+    assert "<svg" in page
+    assert "/report.css" in page
+
+
+def test_an_experiment_without_a_report_says_so(lab):
+    assert "No report yet" in lab.client().get("/experiments/ranking-mf").get_data(as_text=True)
+
+
+def test_an_unknown_experiment_is_a_readable_404(lab):
+    answer = lab.client().get("/experiments/nothing")
+    assert (answer.status_code, answer.mimetype) == (404, "text/html")
+    assert "nothing" in answer.get_data(as_text=True)
+
+
+@pytest.mark.parametrize(
+    ("path", "header", "language"),
+    [
+        ("/", "", "en"),
+        ("/", "zh-CN,zh;q=0.9,en;q=0.5", "zh-Hans"),
+        ("/", "fr", "en"),
+        ("/?lang=zh", "en", "zh-Hans"),
+        ("/?lang=en", "zh", "en"),
+        ("/?lang=xx", "", "en"),
+    ],
+)
+def test_the_language_is_asked_for_or_what_the_browser_prefers(lab, path, header, language):
+    answer = lab.client().get(path, headers={"Accept-Language": header})
+    assert answer.headers["Content-Language"] == language
+    assert f'<html lang="{language}">' in answer.get_data(as_text=True)
+
+
+def test_in_chinese_the_report_has_its_chinese_labels(lab, report_document):
+    lab.services.analysis.save_report("ranking-mf", 1, START, report_document)
+    page = lab.client().get("/experiments/ranking-mf?lang=zh").get_data(as_text=True)
+    assert "点击率" in page
+    assert "返回实验列表" in page
+
+
+def test_no_page_has_a_script_an_inline_style_or_anything_from_another_server(lab, report_document):
+    lab.services.analysis.save_report("ranking-mf", 1, START, report_document)
+    for path in ("/", "/models", "/login", "/docs", "/experiments/ranking-mf"):
+        answer = lab.client().get(path)
+        page = answer.get_data(as_text=True)
+        assert "<script" not in page, path
+        assert not re.search(r"<[^>]+\sstyle=", page), path
+        assert not re.search(r'(?:src|href|action)="(?:https?:)?//', page), path
+        policy = answer.headers["Content-Security-Policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe-inline" not in policy
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_what_people_wrote_is_escaped(lab):
+    body = {
+        "key": "sly",
+        "layer": "recall",
+        "name": "<script>alert(1)</script>",
+        "ranges": [{"start": 0, "stop": 10}],
+        "variants": [
+            {"key": "a", "weight": 1, "is_control": True, "values": {"recall.count": 20}},
+            {"key": "b", "weight": 1, "values": {"recall.count": 30}},
+        ],
+        "plan": {"primary_metric": "ctr"},
+    }
+    assert lab.call("POST", "/v1/admin/experiments", json=body).status_code == 201
+    assert "<script" not in lab.client().get("/").get_data(as_text=True)
+    assert "<script" not in lab.client().get("/experiments/sly").get_data(as_text=True)
+
+
+def test_the_stylesheets_are_served(lab):
+    for path in ("/static/lamella.css", "/report.css"):
+        with lab.client().get(path) as answer:
+            assert (answer.status_code, answer.mimetype) == (200, "text/css")
+
+
+def test_the_documentation_page_shows_every_route_and_every_code(lab):
+    page = lab.client().get("/docs").get_data(as_text=True)
+    for path in lab.app.spec["paths"]:
+        assert path in page
+    assert 'id="buckets_taken"' in page

@@ -1,0 +1,70 @@
+import json
+import multiprocessing
+import os
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from lamella.errors import InvalidSettings
+from lamella.web.wsgi import SECRET_FILE, cookie_secret
+
+HEAVY = {"tensorflow", "keras", "scipy", "pandas", "pyarrow", "celery"}
+
+
+def test_the_secret_is_made_once_and_readable_by_its_owner_only(tmp_path):
+    folder = tmp_path / "data"
+    secret = cookie_secret(folder)
+    assert len(secret) == 32
+    assert cookie_secret(folder) == secret
+    assert (folder / SECRET_FILE).stat().st_mode & 0o077 == 0
+    assert [path.name for path in folder.iterdir()] == [SECRET_FILE]
+
+
+def test_processes_that_start_at_once_agree_on_the_secret(tmp_path):
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        assert len(set(pool.map(cookie_secret, [tmp_path / "data"] * 8))) == 1
+
+
+def test_a_damaged_secret_is_named(tmp_path):
+    (tmp_path / SECRET_FILE).write_bytes(b"short")
+    with pytest.raises(InvalidSettings, match="damaged; delete it"):
+        cookie_secret(tmp_path)
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InvalidSettings, match="LAMELLA_DATA_DIR"):
+        cookie_secret(tmp_path / "file" / "data")
+
+
+@pytest.mark.slow
+def test_a_web_process_starts_within_two_seconds_and_without_the_heavy_libraries(tmp_path, sqlite_database_url):
+    program = textwrap.dedent("""
+        import json, sys, time
+        from lamella.web.wsgi import create
+        app = create()
+        health = app.test_client().get("/readyz")
+        modules = sorted({name.split(".")[0] for name in sys.modules})
+        print(json.dumps([health.status_code, time.process_time(), modules]))
+    """)
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("LAMELLA_")},
+        "LAMELLA_DATABASE_URL": sqlite_database_url,
+        "LAMELLA_REDIS_URL": "redis://127.0.0.1:1/0",
+        "LAMELLA_DATA_DIR": str(tmp_path / "data"),
+        "LAMELLA_LOG_LEVEL": "error",
+    }
+    seconds = []
+    for _ in range(3):
+        done = subprocess.run(
+            [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+        )
+        status, cpu_seconds, modules = json.loads(done.stdout.splitlines()[-1])
+        seconds.append(cpu_seconds)
+        # The broker is away, and is not required.
+        assert status == 200
+        assert HEAVY.isdisjoint(modules), HEAVY & set(modules)
+    # Time of the processor, not of the clock: the machine that runs the tests has other work.
+    assert min(seconds) < 2.0
