@@ -1,0 +1,82 @@
+"""`lamella models`: the published model versions."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from lamella.cli.options import as_json, data_dir, example, print_json, print_table, settings_of
+from lamella.errors import NotFound
+from lamella.services.ports import ModelCatalogue, ModelVersion
+
+
+@click.group()
+@example("lamella models list")
+def models() -> None:
+    """List, show and verify model versions."""
+
+
+@models.command("list")
+@as_json
+@data_dir
+@example("lamella models list --json")
+def list_models(*, as_json: bool, data_dir: Path | None) -> None:
+    """Show every version, newest first, with its offline metrics."""
+    from lamella.bootstrap.tools import open_tools
+
+    with open_tools(settings_of(data_dir=data_dir)) as tools:
+        found = tools.models.all()
+    if as_json:
+        print_json([_document(version) for version in found])
+    else:
+        print_table(("version", "kind", "created", "kB", "metrics"), map(_row, found))
+
+
+@models.command()
+@click.argument("reference")
+@data_dir
+@example("lamella models show mf@3")
+def show(reference: str, data_dir: Path | None) -> None:
+    """Show the version REFERENCE ("mf@3", or "mf" for its newest) as JSON."""
+    from lamella.bootstrap.tools import open_tools
+
+    with open_tools(settings_of(data_dir=data_dir)) as tools:
+        print_json(_document(_find(tools.models, reference)))
+
+
+@models.command()
+@click.argument("reference", required=False)
+@data_dir
+@example("lamella models verify", "lamella models verify mf@3")
+def verify(reference: str | None, data_dir: Path | None) -> None:
+    """Compare the files of REFERENCE, or of every version, with the digest that was recorded."""
+    from lamella.bootstrap.tools import open_tools
+
+    with open_tools(settings_of(data_dir=data_dir)) as tools:
+        versions = [_find(tools.models, reference)] if reference else tools.models.all()
+        for version in versions:
+            tools.registry.load(version)
+            click.echo(f"{version.reference}: intact")
+
+
+def _find(catalogue: ModelCatalogue, reference: str) -> ModelVersion:
+    version = catalogue.find(reference)
+    if version is None:
+        known = sorted({each.reference for each in catalogue.all()})
+        raise NotFound("model", reference, next_step=f"there is {', '.join(known) if known else 'none yet'}")
+    return version
+
+
+def _document(version: ModelVersion) -> dict[str, object]:
+    return {"reference": version.reference, **asdict(version)}
+
+
+def _row(version: ModelVersion) -> dict[str, object]:
+    metrics = ", ".join(f"{name} {value:.4g}" for name, value in version.metrics.items())
+    return {
+        "version": version.reference,
+        "kind": version.kind,
+        "created": f"{version.created_at:%Y-%m-%d %H:%M}",
+        "kB": f"{version.size_bytes / 1000:.0f}",
+        "metrics": metrics,
+    }

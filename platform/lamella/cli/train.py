@@ -1,0 +1,103 @@
+"""`lamella train`: a model from the record."""
+
+import json
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+from lamella.cli.options import current_user, data_dir, example, settings_of
+from lamella.config import Settings
+from lamella.errors import InvalidInput, TrainingFault
+from lamella.experiments.model import Json
+from lamella.services.ports import TrainingRun
+from lamella.services.training import DONE, Order, plan_training, queue_training
+
+if TYPE_CHECKING:
+    from lamella.bootstrap.tools import Tools
+
+
+@click.command()
+@click.argument("kind")
+@click.option("--name", help="Name to publish under.  [default: the kind]")
+@click.option("--set", "pairs", multiple=True, metavar="NAME=VALUE", help="A hyperparameter; may be repeated.")
+@click.option("--seed", default=0, show_default=True, help="Seed of everything that is random.")
+@click.option("--queue", "is_queued", is_flag=True, help="Leave it to a worker and return at once.")
+@data_dir
+@example("lamella train mf --set embedding_size=32 --set epochs=5", "lamella train textcnn --name titles --queue")
+def train(
+    kind: str, name: str | None, pairs: tuple[str, ...], seed: int, *, is_queued: bool, data_dir: Path | None
+) -> None:
+    """Train a model of KIND (popularity, mf, textcnn) on the record and publish it as a version.
+
+    It runs in this process, over the store of the settings.
+    """
+    from lamella.bootstrap.tools import open_tools
+
+    order = Order(kind=kind, name=name or kind, hyperparameters=_parse(pairs), seed=seed, by=f"cli:{current_user()}")
+    settings = settings_of(data_dir=data_dir)
+    with open_tools(settings) as tools:
+        if is_queued:
+            _queue(order, settings, tools)
+        else:
+            _carry_out(order, tools)
+
+
+def _queue(order: Order, settings: Settings, tools: "Tools") -> None:
+    from lamella.bootstrap.connections import task_queue
+
+    run = queue_training(
+        order,
+        run_id=uuid.uuid4().hex,
+        trainer=tools.trainer,
+        runs=tools.trainings,
+        tasks=task_queue(settings),
+        at=tools.clock.now(),
+    )
+    click.echo(f"training {run.id} is queued")
+
+
+def _carry_out(order: Order, tools: "Tools") -> None:
+    run = plan_training(order, run_id=uuid.uuid4().hex, trainer=tools.trainer, at=tools.clock.now())
+    tools.trainings.put(run)
+    ended = _watched(run, tools)
+    if ended.status != DONE:
+        raise TrainingFault(ended.message)
+    click.echo(ended.message)
+    version = tools.models.find(ended.reference or "")
+    for metric, value in version.metrics.items() if version else ():
+        click.echo(f"  {metric}: {value:.4g}")
+
+
+def _watched(run: TrainingRun, tools: "Tools") -> TrainingRun:
+    """The run as it ended, after a progress bar on standard error."""
+    columns = (
+        TextColumn(run.kind),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[now]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task(run.kind, total=1.0, now="reading the record")
+        return tools.training.carry_out(
+            run.id, watch=lambda share, message: progress.update(bar, completed=share, now=message)
+        )
+
+
+def _parse(pairs: tuple[str, ...]) -> Mapping[str, Json]:
+    """The hyperparameters; a value that is JSON is read as JSON, another one is text. Raises InvalidInput."""
+    found: dict[str, Json] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals or not name:
+            raise InvalidInput(f"--set {pair!r} is not NAME=VALUE")
+        try:
+            found[name] = json.loads(text)
+        except json.JSONDecodeError:
+            found[name] = text
+    return found

@@ -1,0 +1,32 @@
+"""`lamella web`: the web process."""
+
+import os
+
+import click
+
+from lamella.cli.options import data_dir, example, listening, settings_of
+
+
+@click.command()
+@listening
+@click.option("--processes", type=int, help="Worker processes.  [default: $LAMELLA_WEB_PROCESSES or 1]")
+@data_dir
+@example(
+    "LAMELLA_DATABASE_URL=postgresql://lamella@db/lamella LAMELLA_REDIS_URL=redis://redis/0 \\",
+    "  lamella web --host 0.0.0.0 --port 8000 --processes 4",
+)
+def web(host: str | None, port: int | None, processes: int | None, data_dir: str | None) -> None:
+    """Serve assignments, recommendations, events, the admin API and the pages, under granian.
+
+    The store has to be migrated (`lamella db upgrade`) and a broker to be there.
+    """
+    from lamella.bootstrap.connections import check_broker, check_store
+    from lamella.cli.serving import serve
+    from lamella.supervisor.programs import check_port
+
+    settings = settings_of(host=host, port=port, web_processes=processes, data_dir=data_dir)
+    check_port(settings)
+    check_store(settings)
+    check_broker(settings)
+    os.environ.update(settings.to_environment())
+    serve(settings)

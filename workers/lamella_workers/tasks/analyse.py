@@ -1,0 +1,41 @@
+"""Reports on experiments, and what their plans say to do about them."""
+
+import structlog
+
+from lamella.bootstrap.worker import WorkerServices
+from lamella.errors import LamellaError, Unavailable
+from lamella.experiments.model import Status
+from lamella.services.analysing import analyse_and_keep
+
+
+def one(services: WorkerServices, experiment: str) -> None:
+    """A fresh report on `experiment`, kept, and acted on as its plan says."""
+    document = analyse_and_keep(experiment, services.configuration, services.analysis, services.clock)
+    outcome = services.deciding.act(document)
+    structlog.get_logger("lamella.analyse").info("reported", experiment=experiment, outcome=outcome.value)
+
+
+def every(services: WorkerServices) -> None:
+    """A fresh report on each running experiment; nothing where another worker is at it.
+
+    An experiment that cannot be analysed is logged, and costs no other one its report.
+    """
+    with services.turns.take("analyse_all") as is_mine:
+        if not is_mine:
+            return
+        running = [each.key for each in services.configuration.load().experiments if each.status is Status.RUNNING]
+        for key in running:
+            _try(services, key)
+
+
+def _try(services: WorkerServices, experiment: str) -> None:
+    log = structlog.get_logger("lamella.analyse").bind(experiment=experiment)
+    try:
+        one(services, experiment)
+    except Unavailable:
+        # The store is away for all of them.
+        raise
+    except LamellaError as error:
+        log.error("not analysed", code=error.code, reason=str(error))  # noqa: TRY400 - a sentence, no fault of ours
+    except Exception:
+        log.exception("not analysed")

@@ -1,0 +1,8 @@
+"""What the store needs done now and then."""
+
+from lamella.bootstrap.worker import WorkerServices
+
+
+def keep_house(services: WorkerServices) -> None:
+    """Make the partitions of this month and the next, before a row needs them."""
+    services.prepare_months()
