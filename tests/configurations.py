@@ -7,19 +7,25 @@ from typing import Final
 
 from hypothesis import strategies as st
 
-from lamella.experiments import lifecycle
+from lamella.experiments import lifecycle, traffic
 from lamella.experiments.model import (
     BUCKETS,
     AnalysisPlan,
     BucketRange,
     Configuration,
+    Domain,
+    Eligibility,
     Experiment,
     Guardrail,
+    Holdout,
     Json,
     Layer,
     Parameter,
     ParameterType,
     Phase,
+    Prerequisite,
+    Ramp,
+    RampStep,
     Status,
     UnitKind,
     Variant,
@@ -133,6 +139,85 @@ def live_configurations(draw: st.DrawFn) -> Configuration:
     return lifecycle.kill(configuration) if draw(st.integers(0, 9)) == 0 else configuration
 
 
+EXCLUSIVE: Final = {"solo": "alone", "corner": "inside"}
+"""The domains of `spaces` that are not overlapping, with their only layer."""
+
+
+def spaces() -> Configuration:
+    """The newsroom with domains of each kind, layers in them, other units and a launch layer; nothing runs."""
+    now = newsroom()
+    for domain in (
+        Domain(key="solo", ranges=_ranges((0, 1_000)), is_overlapping=False),
+        Domain(key="half", ranges=_ranges((1_000, 5_000), (9_000, 9_500))),
+        Domain(key="corner", ranges=_ranges((8_000, 9_000)), layer="ranking", is_overlapping=False),
+        Domain(key="shelf", ranges=_ranges((9_000, 10_000)), layer="ranking"),
+    ):
+        now = traffic.add_domain(now, domain)
+    for layer in (
+        Layer(key="alone", salt="alone", domain="solo"),
+        Layer(key="home", salt="home", domain="half"),
+        Layer(key="inside", salt="inside", domain="corner"),
+        Layer(key="shelved", salt="shelved", domain="shelf"),
+        Layer(key="device", salt="device", unit=UnitKind.DEVICE),
+        Layer(key="launch", salt="launch", is_launch=True),
+    ):
+        now = lifecycle.add_layer(now, layer)
+    for key, layer in (("home.size", "home"), ("shelf.size", "shelved"), ("push.size", "device")):
+        now = lifecycle.add_parameter(now, Parameter(key=key, type=ParameterType.STRING, default="-", layer=layer))
+    return now
+
+
+SPACED: Final = {
+    "recall": "recall.model",
+    "ranking": "rank.model",
+    "alone": "rank.model",
+    "home": "home.size",
+    "inside": "rank.model",
+    "shelved": "shelf.size",
+    "device": "push.size",
+    "launch": "rank.model",
+}
+"""The layers of `spaces`, with a parameter that each may set."""
+
+
+@st.composite
+def spaced_configurations(draw: st.DrawFn) -> Configuration:
+    """What may run in `spaces`: rules, prerequisites, allow-lists, both policies, holdouts."""
+    now = replace(spaces(), version=draw(st.integers(1, 10**6)))
+    ran: list[str] = []
+    for layer, parameter in SPACED.items():
+        if draw(st.integers(0, 4)) == 0:
+            continue
+        required = draw(st.sampled_from(ran)) if ran and layer != "launch" and draw(st.booleans()) else None
+        one = draft(
+            f"{layer}-x",
+            layer=layer,
+            ranges=draw(st.sampled_from([((0, 8_000),), ((0, 3_000), (5_000, 8_000)), ((0, 1),)]))
+            if layer == "ranking"
+            else draw(st.sampled_from([((0, BUCKETS),), ((100, 6_000),), ((0, 10), (5_000, BUCKETS))])),
+            weights={"control": draw(st.integers(1, 5)), "b": draw(st.integers(0, 5)), "c": draw(st.integers(1, 2))},
+            values={"b": {parameter: f"{layer}-b"}, "c": {parameter: f"{layer}-c"}},
+            rule=draw(st.sampled_from(RULES)),
+            forced={f"{layer}-friend": "b"} if draw(st.booleans()) else {},
+        )
+        needs = () if required is None else (Prerequisite(experiment=required, variants=("control", "b")),)
+        policy = draw(st.sampled_from(Eligibility))
+        now = running(now, replace(one, requires=needs, eligibility=policy))
+        if draw(st.integers(0, 5)) == 0:
+            now = lifecycle.pause(now, one.key)
+        ran.append(one.key)
+    for key, domain in (("global", None), ("home", "half"), ("corner", "corner")):
+        if draw(st.booleans()):
+            unit = draw(st.sampled_from([UnitKind.USER, UnitKind.DEVICE]))
+            holdout = Holdout(key=key, salt=f"out:{key}", ranges=_ranges((0, 700)), domain=domain, unit=unit)
+            now = traffic.add_holdout(now, holdout)
+    return lifecycle.kill(now) if draw(st.integers(0, 19)) == 0 else now
+
+
+def _ranges(*pairs: tuple[int, int]) -> tuple[BucketRange, ...]:
+    return tuple(BucketRange(start=start, stop=stop) for start, stop in pairs)
+
+
 def _drawn(draw: st.DrawFn, key: str, layer: str, buckets: BucketRange) -> Experiment:
     weights = {"control": draw(st.integers(1, 100)), "b": draw(st.integers(1, 100)), "c": draw(st.integers(0, 3))}
     parameter = {"recall": "recall.model", "ranking": "rank.model"}[layer]
@@ -149,13 +234,41 @@ def _drawn(draw: st.DrawFn, key: str, layer: str, buckets: BucketRange) -> Exper
     )
 
 
-layers = st.builds(Layer, key=keys, salt=texts, unit=st.sampled_from(UnitKind), description=texts)
+layers = st.builds(
+    Layer,
+    key=keys,
+    salt=texts,
+    unit=st.sampled_from(UnitKind),
+    description=texts,
+    domain=st.none() | keys,
+    is_launch=st.booleans(),
+)
 parameters = st.builds(
     Parameter,
     key=keys,
     type=st.sampled_from(ParameterType),
     default=json_values,
     layer=keys,
+    description=texts,
+)
+domains = st.builds(
+    Domain,
+    key=keys,
+    ranges=bucket_ranges(),
+    layer=st.none() | keys,
+    is_overlapping=st.booleans(),
+    unit=st.sampled_from(UnitKind),
+    description=texts,
+)
+holdouts = st.builds(
+    Holdout,
+    key=keys,
+    salt=texts,
+    ranges=bucket_ranges(),
+    domain=st.none() | keys,
+    unit=st.sampled_from(UnitKind),
+    starts_at=st.none() | moments,
+    ends_at=st.none() | moments,
     description=texts,
 )
 plans = st.builds(
@@ -206,4 +319,18 @@ experiments = st.builds(
     status=st.sampled_from(Status),
     phases=st.lists(phases, max_size=2).map(tuple),
     owner=texts,
+    requires=st.lists(
+        st.builds(Prerequisite, experiment=keys, variants=st.lists(keys, max_size=2).map(tuple)), max_size=2
+    ).map(tuple),
+    eligibility=st.sampled_from(Eligibility),
+    ramp=st.none()
+    | st.builds(
+        Ramp,
+        steps=st.lists(st.builds(RampStep, share=st.floats(0, 1), hold_hours=st.floats(0, 99)), max_size=3).map(tuple),
+        is_gated=st.booleans(),
+    ),
+    starts_at=st.none() | moments,
+    ends_at=st.none() | moments,
+    ramped_at=st.none() | moments,
+    start_faults=st.lists(texts, max_size=2).map(tuple),
 )

@@ -61,6 +61,22 @@ class Settings(BaseModel):
     inbox_limit: int = Field(100_000, ge=1, description="batches that may wait in the inbox before 429")
     stage_deadline_ms: int = Field(200, ge=1, le=60_000, description="time of a model in one stage before its fallback")
     late_event_hours: int = Field(72, ge=1, le=8760, description="how late an event may arrive")
+    ofrep_rate_per_second: float = Field(
+        0.0, ge=0, le=1_000_000, description="OFREP calls of one key a second and process; 0: no limit"
+    )
+    rate_per_second: float = Field(
+        100.0,
+        ge=0,
+        le=1_000_000,
+        description="admin requests of one key a second and process, ten seconds' worth at once; 0: no limit",
+    )
+    approvals_required: bool = Field(
+        default=False, description="whether a second person approves what starts or changes a running experiment"
+    )
+    webhook_seconds: float = Field(2.0, ge=0.1, le=3600, description="how often a worker empties the webhooks' outbox")
+    webhook_private_addresses: bool = Field(
+        default=False, description="whether webhooks may be sent to private and loopback addresses"
+    )
     clock_file: Path | None = Field(None, description="simulations only: a file that holds the time of all processes")
 
     @property

@@ -10,10 +10,14 @@ LamellaError
 ├── NotFound                   no such layer, experiment, model version, report, …
 ├── Conflict                   the thing exists already, or moved while you worked on it
 │   ├── IllegalTransition      the lifecycle does not allow this move
-│   └── ConfigurationMoved     somebody else changed the configuration first
+│   ├── ConfigurationMoved     somebody else changed the configuration first
+│   ├── IdempotencyMismatch    the Idempotency-Key belongs to another request
+│   ├── IdempotencyInProgress  the same request is at work
+│   └── ThingInUse             something still needs what should be removed
 ├── Unauthenticated            no key, or an unknown one
 ├── Forbidden                  the key's role does not reach this far
 ├── Overloaded                 a bounded buffer is full; try again later
+│   └── RateLimited            the key has used up its requests
 ├── Unavailable                something that lamella needs does not answer
 │   ├── StoreUnavailable       the SQL store
 │   ├── StoreNotMigrated       the SQL store answers, but its schema is not ours
@@ -129,6 +133,34 @@ class ConfigurationMoved(Conflict):
         self.expected, self.found = expected, found
 
 
+class IdempotencyMismatch(Conflict):
+    """The Idempotency-Key was used for another request."""
+
+    code = "idempotency_mismatch"
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"Idempotency-Key {key!r} belongs to another request; choose a fresh key for each request")
+
+
+class IdempotencyInProgress(Conflict):
+    """A request with this Idempotency-Key is at work."""
+
+    code = "idempotency_in_progress"
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"the request with Idempotency-Key {key!r} is at work; ask again in a second")
+
+
+class ThingInUse(Conflict):
+    """Something still needs what should be removed or changed; `users` says what."""
+
+    code = "in_use"
+
+    def __init__(self, kind: str, key: str, users: Sequence[str]) -> None:
+        super().__init__(f"{kind} {key!r} is in use by {', '.join(users)}; change or remove those first")
+        self.users = tuple(users)
+
+
 class Unauthenticated(LamellaError):
     """The request carries no key, or one that is unknown or revoked."""
 
@@ -148,6 +180,18 @@ class Overloaded(LamellaError):
 
     def __init__(self, what: str, *, retry_after_seconds: int = 1) -> None:
         super().__init__(f"{what} is full; retry after {retry_after_seconds} s")
+        self.retry_after_seconds = retry_after_seconds
+
+
+class RateLimited(Overloaded):
+    """The key asked more often than its rate allows."""
+
+    code = "rate_limited"
+
+    def __init__(self, name: str, *, retry_after_seconds: int) -> None:
+        LamellaError.__init__(
+            self, f"key {name!r} asks more often than its rate allows; retry after {retry_after_seconds} s"
+        )
         self.retry_after_seconds = retry_after_seconds
 
 

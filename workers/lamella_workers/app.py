@@ -18,14 +18,17 @@ from lamella.config import Settings
 from lamella.errors import Unavailable
 from lamella_workers import lease, logs
 
+ADVANCE: Final = "lamella.advance"
 ANALYSE_ALL: Final = "lamella.analyse_all"
 HOUSEKEEPING: Final = "lamella.housekeeping"
+DELIVER: Final = "lamella.deliver_webhooks"
 
 VISIBILITY_SECONDS: Final = 10
 _TASK_SECONDS: Final = 600
 _LONG: Final = {"time_limit": 6 * 3600, "soft_time_limit": 6 * 3600 - 60}
 _RETRIED: Final = {"autoretry_for": (Unavailable,), "retry_backoff": 1, "retry_backoff_max": 60, "max_retries": None}
 _HOUSEKEEPING_SECONDS: Final = 3600.0
+_LONGEST_ADVANCE_SECONDS: Final = 60.0
 _LEAST_LIFE_SECONDS: Final = 10.0
 
 
@@ -51,11 +54,13 @@ def create_worker_app(settings: Settings, queues: Collection[str]) -> Celery:
     app = create_app(settings)
     work = Work(settings)
     if DEFAULT_QUEUE in queues:
-        from lamella_workers.tasks import analyse, ingest, upkeep
+        from lamella_workers.tasks import advance, analyse, deliver, ingest, upkeep
 
         app.task(name=INGEST)(work.task(ingest.drain))
         app.task(name=ANALYSE_ALL)(work.task(analyse.every))
+        app.task(name=ADVANCE)(work.task(advance.advance))
         app.task(name=HOUSEKEEPING)(work.task(upkeep.keep_house))
+        app.task(name=DELIVER)(work.task(deliver.empty_outbox))
         app.task(name=ANALYSE, **_RETRIED)(work.task(analyse.one, is_retried=True))
     if TRAIN_QUEUE in queues:
         from lamella_workers.tasks import train
@@ -105,7 +110,9 @@ def _schedule(settings: Settings) -> dict[str, dict[str, Any]]:
     wanted = {
         INGEST: settings.ingest_seconds,
         ANALYSE_ALL: settings.analyse_seconds,
+        ADVANCE: min(settings.analyse_seconds, _LONGEST_ADVANCE_SECONDS),
         HOUSEKEEPING: _HOUSEKEEPING_SECONDS,
+        DELIVER: settings.webhook_seconds,
     }
     return {
         task: {

@@ -6,13 +6,21 @@ import sqlalchemy as sa
 
 from lamella.adapters.clock import FileClock, SystemClock
 from lamella.adapters.sql.analysis import SqlAnalysisStore
+from lamella.adapters.sql.answers import SqlAnswerStore
+from lamella.adapters.sql.audit import SqlAuditLog
 from lamella.adapters.sql.catalogue import SqlCatalogue, SqlModelCatalogue, SqlTrainingRuns
 from lamella.adapters.sql.configuration import SqlConfigurationStore
 from lamella.adapters.sql.engine import create_engine, require_migrated
+from lamella.adapters.sql.exposures import SqlStickyStore
 from lamella.adapters.sql.keys import SqlKeyStore
+from lamella.adapters.sql.proposals import SqlProposalStore
 from lamella.adapters.sql.record import SqlRecordStore
+from lamella.adapters.sql.secrets import SqlSecretStore
 from lamella.adapters.sql.training import SqlTrainingStore
+from lamella.adapters.sql.webhooks import SqlWebhookStore
 from lamella.config import Settings
+from lamella.services.admin_ports import AnswerStore, AuditLog, ProposalStore, WebhookStore
+from lamella.services.assignment_ports import SecretStore, StickyStore
 from lamella.services.ports import (
     AnalysisStore,
     Catalogue,
@@ -33,6 +41,8 @@ class Stores:
     engine: sa.Engine
     clock: Clock
     configuration: ConfigurationStore
+    sticky: StickyStore
+    secrets: SecretStore
     keys: KeyStore
     record: RecordStore
     analysis: AnalysisStore
@@ -40,6 +50,10 @@ class Stores:
     models: ModelCatalogue
     trainings: TrainingRuns
     training: TrainingStore
+    audit: AuditLog
+    answers: AnswerStore
+    webhooks: WebhookStore
+    proposals: ProposalStore
 
     def check(self) -> None:
         """Returns where the store answers and has this version's schema; else StoreUnavailable or StoreNotMigrated."""
@@ -53,6 +67,8 @@ def stores(settings: Settings, *, pool_size: int = 8) -> Stores:
         engine=engine,
         clock=FileClock(settings.clock_file) if settings.clock_file else SystemClock(),
         configuration=SqlConfigurationStore(engine),
+        sticky=SqlStickyStore(engine),
+        secrets=SqlSecretStore(engine),
         keys=SqlKeyStore(engine),
         record=SqlRecordStore(engine),
         analysis=SqlAnalysisStore(engine),
@@ -60,4 +76,8 @@ def stores(settings: Settings, *, pool_size: int = 8) -> Stores:
         models=SqlModelCatalogue(engine),
         trainings=SqlTrainingRuns(engine),
         training=SqlTrainingStore(engine),
+        audit=SqlAuditLog(engine),
+        answers=SqlAnswerStore(engine),
+        webhooks=SqlWebhookStore(engine),
+        proposals=SqlProposalStore(engine),
     )

@@ -10,6 +10,7 @@ from lamella.config import Settings
 from lamella.metrics.definitions import METRICS
 from lamella.recommenders.registry import FolderRegistry
 from lamella.recommenders.trainer import KerasTrainer
+from lamella.services.changes import Changes
 from lamella.services.configuring import Configuring
 from lamella.services.keys import Keys
 from lamella.services.ports import AnalysisStore, Catalogue, Clock, ConfigurationStore, ModelCatalogue, TrainingRuns
@@ -23,6 +24,7 @@ class Tools:
     clock: Clock
     configuration: ConfigurationStore
     configuring: Configuring
+    changes: Changes
     keys: Keys
     analysis: AnalysisStore
     catalogue: Catalogue
@@ -49,10 +51,19 @@ def open_tools(settings: Settings) -> Iterator[Tools]:
 
 def _tools(settings: Settings, found: Stores) -> Tools:
     registry = FolderRegistry(settings.models, found.models)
+    configuring = Configuring(found.configuration, found.clock, METRICS)
     return Tools(
         clock=found.clock,
         configuration=found.configuration,
-        configuring=Configuring(found.configuration, found.clock, METRICS),
+        configuring=configuring,
+        changes=Changes(
+            found.configuration,
+            configuring,
+            found.proposals,
+            found.clock,
+            METRICS,
+            approvals_required=settings.approvals_required,
+        ),
         keys=Keys(found.keys, found.clock),
         analysis=found.analysis,
         catalogue=found.catalogue,

@@ -47,9 +47,21 @@ class WarmConfiguration:
         """As the store underneath."""
         return self._inner.commit(after, author=author, action=action, at=at)
 
-    def revisions(self, *, kind: str | None = None, key: str | None = None, limit: int = 100) -> Sequence[Revision]:
+    def revisions(
+        self,
+        *,
+        kind: str | None = None,
+        key: str | None = None,
+        author: str | None = None,
+        before: int | None = None,
+        limit: int = 100,
+    ) -> Sequence[Revision]:
         """As the store underneath."""
-        return self._inner.revisions(kind=kind, key=key, limit=limit)
+        return self._inner.revisions(kind=kind, key=key, author=author, before=before, limit=limit)
+
+    def revision(self, number: int) -> Revision | None:
+        """As the store underneath."""
+        return self._inner.revision(number)
 
 
 def models_of(configuration: Configuration) -> Iterator[str]:

@@ -18,8 +18,12 @@ from lamella.metrics.definitions import METRICS
 from lamella.recommenders.host import ModelHost
 from lamella.recommenders.registry import FolderRegistry
 from lamella.recommenders.trainer import KerasTrainer
-from lamella.services.assigning import SnapshotHolder
+from lamella.services.admin_ports import AuditLog
+from lamella.services.assigning import Assigning, SnapshotHolder
+from lamella.services.changes import Changes
 from lamella.services.configuring import Configuring
+from lamella.services.exposing import Exposing
+from lamella.services.idempotency import Idempotency
 from lamella.services.keys import Keys
 from lamella.services.ports import (
     AnalysisStore,
@@ -31,9 +35,12 @@ from lamella.services.ports import (
     TaskQueue,
     TrainingRuns,
 )
+from lamella.services.previewing import Previews
 from lamella.services.recommending import Recommending
 from lamella.services.recording import Recording
+from lamella.services.remembering import Remembering
 from lamella.services.training import Trainer
+from lamella.services.webhooks import Webhooks
 
 
 class Refreshing(Protocol):
@@ -67,8 +74,11 @@ class Services:
     settings: Settings
     clock: Clock
     snapshots: SnapshotHolder
+    assigning: Assigning
+    previews: Previews
     recommending: Recommending
     recording: Recording
+    exposing: Exposing
     configuring: Configuring
     keys: Keys
     configuration: ConfigurationStore
@@ -79,6 +89,10 @@ class Services:
     trainings: TrainingRuns
     trainer: Trainer
     tasks: TaskQueue
+    audit: AuditLog
+    idempotency: Idempotency
+    webhooks: Webhooks
+    changes: Changes
     host: Refreshing | None = None
     readiness: Sequence[ReadinessCheck] = ()
     metrics: CollectorRegistry = field(default_factory=CollectorRegistry)
@@ -93,11 +107,15 @@ def web_services(settings: Settings) -> Services:
     journal = SqlJournal(found.engine, found.clock, limit=settings.inbox_limit)
     registry = FolderRegistry(settings.models, found.models)
     host = ModelHost(registry, found.models)
-    snapshots = SnapshotHolder(WarmConfiguration(found.configuration, host))
+    snapshots = SnapshotHolder(WarmConfiguration(found.configuration, host), found.clock)
+    previews, remembering = Previews(found.secrets, found.clock), Remembering(found.sticky)
+    configuring = Configuring(found.configuration, found.clock, METRICS)
     return Services(
         settings=settings,
         clock=found.clock,
         snapshots=snapshots,
+        assigning=Assigning(snapshots, remembering, previews),
+        previews=previews,
         recommending=Recommending(
             snapshots=snapshots,
             recommender=host,
@@ -105,9 +123,18 @@ def web_services(settings: Settings) -> Services:
             clock=found.clock,
             new_id=lambda: uuid.uuid4().hex,
             deadline_seconds=settings.stage_deadline_ms / 1000,
+            remembering=remembering,
+            previews=previews,
         ),
         recording=Recording(journal, found.clock, late=timedelta(hours=settings.late_event_hours)),
-        configuring=Configuring(found.configuration, found.clock, METRICS),
+        exposing=Exposing(
+            snapshots,
+            journal,
+            found.clock,
+            late=timedelta(hours=settings.late_event_hours),
+            remembering=remembering,
+        ),
+        configuring=configuring,
         keys=Keys(found.keys, found.clock),
         configuration=found.configuration,
         record=found.record,
@@ -117,6 +144,17 @@ def web_services(settings: Settings) -> Services:
         trainings=found.trainings,
         trainer=KerasTrainer(registry),
         tasks=task_queue(settings),
+        audit=found.audit,
+        idempotency=Idempotency(found.answers, found.clock),
+        webhooks=Webhooks(found.webhooks, found.clock),
+        changes=Changes(
+            found.configuration,
+            configuring,
+            found.proposals,
+            found.clock,
+            METRICS,
+            approvals_required=settings.approvals_required,
+        ),
         host=host,
         readiness=_readiness(settings, found, snapshots),
     )

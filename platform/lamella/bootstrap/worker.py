@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from lamella.adapters.http_sender import HttpSender
 from lamella.adapters.redis.turns import Turns
 from lamella.adapters.sql.engine import writing
 from lamella.adapters.sql.partitions import make_partitions, months_of
@@ -15,7 +16,9 @@ from lamella.recommenders.trainer import KerasTrainer
 from lamella.services.configuring import Configuring
 from lamella.services.deciding import Deciding
 from lamella.services.ports import AnalysisStore, Clock, ConfigurationStore, RecordStore
+from lamella.services.ramping import Ramping
 from lamella.services.training import Training
+from lamella.services.webhooks import Delivering
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +34,9 @@ class WorkerServices:
     record: RecordStore
     analysis: AnalysisStore
     deciding: Deciding
+    ramping: Ramping
     training: Training
+    delivering: Delivering
     prepare_months: Callable[[], None]
     close: Callable[[], None]
 
@@ -44,14 +49,19 @@ def worker_services(settings: Settings) -> WorkerServices:
         found.engine.dispose()
         turns.close()
 
+    configuring = Configuring(found.configuration, found.clock, METRICS)
     return WorkerServices(
         clock=found.clock,
         turns=turns,
         configuration=found.configuration,
         record=found.record,
         analysis=found.analysis,
-        deciding=Deciding(found.configuration, Configuring(found.configuration, found.clock, METRICS)),
+        deciding=Deciding(found.configuration, configuring),
+        ramping=Ramping(found.configuration, configuring, found.analysis, found.clock),
         training=training(settings, found),
+        delivering=Delivering(
+            found.webhooks, HttpSender(private_addresses=settings.webhook_private_addresses), found.clock
+        ),
         prepare_months=lambda: _prepare_months(found),
         close=close,
     )

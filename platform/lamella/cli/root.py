@@ -13,6 +13,7 @@ from lamella.errors import InvalidInput, InvalidSettings, LamellaError
 
 COMMANDS: Final = {
     "beat": "lamella.cli.worker:beat",
+    "config": "lamella.cli.config:config",
     "db": "lamella.cli.db:db",
     "demo": "lamella.cli.demo:demo",
     "experiments": "lamella.cli.experiments:experiments",

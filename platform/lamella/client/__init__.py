@@ -1,7 +1,16 @@
 """The Python SDK."""
 
 from lamella.client.frames import report_frame
+from lamella.client.inprocess import ClientState, InProcessClient
 from lamella.client.remote import RemoteClient
 from lamella.client.wire import Assignment, EventsReceipt, Recommendation
 
-__all__ = ["Assignment", "EventsReceipt", "Recommendation", "RemoteClient", "report_frame"]
+__all__ = [
+    "Assignment",
+    "ClientState",
+    "EventsReceipt",
+    "InProcessClient",
+    "Recommendation",
+    "RemoteClient",
+    "report_frame",
+]

@@ -35,7 +35,8 @@ def decode(status: int, problem: Mapping[str, object], *, path: str) -> errors.L
     a known code is InvalidInput below 500 and Unavailable from there.
     """
     code = str(problem.get("code", ""))
-    detail = str(problem.get("detail") or f"{path} answered {status}")
+    # OFREP calls it errorDetails.
+    detail = str(problem.get("detail") or problem.get("errorDetails") or f"{path} answered {status}")
     error = _build(status, code, detail, problem, path)
     error.code = code or error.code
     return error

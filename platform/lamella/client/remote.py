@@ -14,10 +14,12 @@ from lamella.client.wire import (
     as_document,
     as_documents,
     event_document,
+    parse_evaluation,
     parse_receipt,
     parse_recommendation,
 )
 from lamella.events.contract import Feedback
+from lamella.experiments.flags import Evaluation
 from lamella.experiments.model import Json
 
 MAX_EVENTS: Final = 1_000
@@ -62,6 +64,24 @@ class RemoteClient:
         for at in range(0, len(events), MAX_EVENTS):
             body = {"events": [event_document(event) for event in events[at : at + MAX_EVENTS]]}
             receipt = parse_receipt(self._transport.call("POST", "/v1/events", body, is_repeatable=True))
+            accepted += receipt.accepted
+            rejected += receipt.rejected
+        return EventsReceipt(accepted=accepted, rejected=tuple(rejected))
+
+    def flag(self, key: str, context: Mapping[str, Json]) -> Evaluation:
+        """One parameter for the unit that the context calls `targetingKey`, evaluated by the service; records nothing.
+
+        Raises NotFound for an unknown parameter, InvalidInput for a bad unit or context.
+        """
+        path = f"/ofrep/v1/evaluate/flags/{quote(key, safe='')}"
+        return parse_evaluation(self._transport.call("POST", path, {"context": dict(context)}, is_repeatable=True))
+
+    def send_exposures(self, exposures: Sequence[Document]) -> EventsReceipt:
+        """How many of the exposures are durable now: {exposure_id, unit, experiment or parameter, variant?, time?}."""
+        accepted, rejected = 0, list[str]()
+        for at in range(0, len(exposures), MAX_EVENTS):
+            body = {"exposures": list(exposures[at : at + MAX_EVENTS])}
+            receipt = parse_receipt(self._transport.call("POST", "/v1/exposures", body, is_repeatable=True))
             accepted += receipt.accepted
             rejected += receipt.rejected
         return EventsReceipt(accepted=accepted, rejected=tuple(rejected))

@@ -58,6 +58,17 @@ class Transport:
             time.sleep(wait)
             wait = min(2 * wait, _LONGEST_WAIT_SECONDS)
 
+    def fetch(self, path: str, tag: str | None) -> tuple[str | None, bytes] | None:
+        """The tag and the bytes that GET answers with, tried once; None where `tag` still names the answer.
+
+        Raises the LamellaError that the answer names, and Unavailable where no answer came.
+        """
+        headers = self._headers if tag is None else {**self._headers, "If-None-Match": tag}
+        status, failure, raw, found = self._ask("GET", path, None, headers)
+        if failure is not None:
+            raise failure
+        return None if status == 304 else (found, raw)
+
     def close(self) -> None:
         """Closes the calling thread's connection; a later call opens a new one."""
         connection: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
@@ -66,22 +77,30 @@ class Transport:
             self._local.connection = None
 
     def _try(self, method: str, path: str, payload: bytes | None) -> tuple[int, LamellaError | None, object]:
-        """Status, error and answer of one attempt; a connection that broke counts as status 503."""
+        """Status, error and decoded answer of one attempt."""
+        status, failure, raw, _ = self._ask(method, path, payload, self._headers)
+        return status, failure, None if failure is not None else _parse(raw)
+
+    def _ask(
+        self, method: str, path: str, payload: bytes | None, headers: Mapping[str, str]
+    ) -> tuple[int, LamellaError | None, bytes, str | None]:
+        """Status, error, body and tag of one attempt; a connection that broke counts as status 503."""
         try:
             connection = self._connection()
-            connection.request(method, self._prefix + path, payload, self._headers)
+            connection.request(method, self._prefix + path, payload, headers)
             response = connection.getresponse()
             raw = response.read()
         except (OSError, http.client.HTTPException) as error:
             self.close()
             where = f"{self._host}:{self._port or (443 if self._secure else 80)}"
             reason = str(error) or type(error).__name__
-            return 503, Unavailable(f"{method} {path}: {where} does not answer ({reason}); is the service up?"), None
-        answer = _parse(raw)
+            failure = Unavailable(f"{method} {path}: {where} does not answer ({reason}); is the service up?")
+            return 503, failure, b"", None
         if response.status < 400:
-            return response.status, None, answer
+            return response.status, None, raw, response.headers.get("ETag")
+        answer = _parse(raw)
         problem: Mapping[str, object] = answer if isinstance(answer, dict) else {}
-        return response.status, decode(response.status, problem, path=path), None
+        return response.status, decode(response.status, problem, path=path), b"", None
 
     def _connection(self) -> http.client.HTTPConnection:
         held: http.client.HTTPConnection | None = getattr(self._local, "connection", None)

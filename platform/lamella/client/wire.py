@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 from lamella.errors import Unavailable
 from lamella.events.contract import Click, Feedback, Interaction, Read
+from lamella.experiments.flags import Evaluation
 from lamella.experiments.model import Json
 
 Document: TypeAlias = Mapping[str, Json]
@@ -85,11 +86,25 @@ def parse_receipt(answer: object) -> EventsReceipt:
         return EventsReceipt(
             accepted=int(str(document["accepted"])),
             rejected=tuple(
-                f"{each.get('event_id')}: {each.get('reason')}" for each in as_documents(document.get("rejected", []))
+                f"{each.get('event_id', each.get('exposure_id'))}: {each.get('reason')}"
+                for each in as_documents(document.get("rejected", []))
             ),
         )
     except (KeyError, ValueError) as error:
         raise Unavailable(f"the answer is not a receipt ({error}); is this a lamella service?") from None
+
+
+def parse_evaluation(answer: object) -> Evaluation:
+    """The flag in an OFREP answer. Raises Unavailable if the answer is none."""
+    document = as_document(answer)
+    try:
+        metadata = as_document(document.get("metadata", {}))
+        scalars = {name: value for name, value in metadata.items() if isinstance(value, (str, int, bool))}
+        return Evaluation(
+            str(document["key"]), document["value"], str(document["variant"]), str(document["reason"]), scalars
+        )
+    except KeyError as error:
+        raise Unavailable(f"the answer is not a flag ({error} is missing); is this a lamella service?") from None
 
 
 def as_document(answer: object) -> Document:

@@ -12,12 +12,12 @@ from typing import Final, TypeAlias
 import orjson
 
 from lamella.errors import InvalidEvent, InvalidInput
-from lamella.events.contract import Click, Feedback, Interaction, Read, Slate
-from lamella.events.validation import parse_event, parse_feedback, parse_slate
+from lamella.events.contract import Click, Exposure, Feedback, Interaction, Read, Slate
+from lamella.events.validation import parse_event, parse_exposure, parse_feedback, parse_slate
 
 __all__ = ["Fault", "Record", "decode", "encode", "parse_event"]
 
-Record: TypeAlias = Slate | Feedback
+Record: TypeAlias = Slate | Feedback | Exposure
 
 _KIND: Final[dict[type[Feedback], str]] = {Click: "click", Read: "read", Interaction: "interaction"}
 
@@ -26,7 +26,7 @@ _KIND: Final[dict[type[Feedback], str]] = {Click: "click", Read: "read", Interac
 class Fault:
     """A record that cannot be read: what it said, the stable word for what is wrong, and a sentence about it.
 
-    `kind` and `key` (the event id or request id) are empty where the record does not say.
+    `kind` and `key` (the id of the event, exposure or request) are empty where the record does not say.
     """
 
     why: str
@@ -65,13 +65,19 @@ def decode(batch: bytes) -> tuple[list[Record], list[Fault]]:
     faults: list[Fault] = []
     for document in documents:
         try:
-            if isinstance(document, dict) and document.get("kind") == "slate":
-                records.append(parse_slate(document))
-            else:
-                records.append(parse_feedback(document))
+            records.append(_parse(document))
         except InvalidEvent as error:
             faults.append(_fault(document, error))
     return records, faults
+
+
+def _parse(document: object) -> Record:
+    kind = document.get("kind") if isinstance(document, dict) else None
+    if isinstance(document, dict) and kind == "slate":
+        return parse_slate(document)
+    if isinstance(document, dict) and kind == "exposure":
+        return parse_exposure(document)
+    return parse_feedback(document)
 
 
 def _document(record: Record) -> dict[str, object]:
@@ -88,6 +94,14 @@ def _document(record: Record) -> dict[str, object]:
             "fallbacks": dict(record.fallbacks),
             "context": dict(record.context),
             "latency_ms": record.latency_ms,
+        }
+    if isinstance(record, Exposure):
+        return {
+            "kind": "exposure",
+            "exposure_id": record.exposure_id,
+            "unit": record.unit,
+            "time": _utc(record.time),
+            "exposed": (record.exposed.phase, record.exposed.variant, record.exposed.counted),
         }
     document: dict[str, object] = {
         "kind": _KIND[type(record)],
@@ -115,7 +129,8 @@ def _fault(document: object, error: InvalidEvent) -> Fault:
     kind, key = "", ""
     if isinstance(document, dict):
         kind = _word(document.get("kind"))
-        key = _word(document.get("event_id")) or _word(document.get("request_id"))
+        ids = (_word(document.get(name)) for name in ("event_id", "exposure_id", "request_id"))
+        key = next(filter(None, ids), "")
     return Fault(why=error.why, detail=str(error), kind=kind, key=key, document=orjson.dumps(document))
 
 

@@ -82,6 +82,16 @@ class Interaction:
     action: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exposure:
+    """A unit met a variant of one phase outside of any slate: said by whoever evaluated it elsewhere."""
+
+    exposure_id: str
+    unit: str
+    time: datetime
+    exposed: Exposed
+
+
 Feedback: TypeAlias = Click | Read | Interaction
 
 KINDS: Final[Mapping[str, type[Click] | type[Read] | type[Interaction]]] = {

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from lamella.errors import InvalidEvent
-from lamella.events.contract import KINDS, Click, Exposed, Feedback, Impression, Interaction, Read, Slate
+from lamella.events.contract import KINDS, Click, Exposed, Exposure, Feedback, Impression, Interaction, Read, Slate
 
 REASONS: Final[Mapping[str, str]] = {
     "not_an_object": "the record is no JSON object",
@@ -45,6 +45,7 @@ _FIELDS: Final[Mapping[str, frozenset[str]]] = {
 _SLATE: Final = frozenset(
     ("kind", "request_id", "unit", "time", "exposures", "impressions", "snapshot", "models", "fallbacks", "context")
 ) | {"latency_ms"}
+_EXPOSURE: Final = frozenset(("kind", "exposure_id", "unit", "time", "exposed"))
 # C0, DEL, C1, and halves of surrogate pairs, which UTF-8 cannot carry.
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
@@ -55,14 +56,17 @@ def parse_event(document: object, now: datetime, *, late: timedelta | None = LAT
     `late` is how old an event may be; None takes any age, for imports of the past. Raises InvalidEvent.
     """
     event = parse_feedback(document)
-    if event.time > now + SKEW:
-        raise InvalidEvent(
-            "in_future", f"time {event.time.isoformat()} is ahead of ours, {now.isoformat()}; set the clock"
-        )
-    if late is not None and event.time < now - late:
-        hours = late.total_seconds() / 3600
-        raise InvalidEvent("too_late", f"time {event.time.isoformat()} is more than {hours:g} h ago; import it instead")
+    check_time(event.time, now, late=late)
     return event
+
+
+def check_time(time: datetime, now: datetime, *, late: timedelta | None = LATE) -> None:
+    """Nothing. Raises InvalidEvent for a time ahead of ours, or more than `late` ago."""
+    if time > now + SKEW:
+        raise InvalidEvent("in_future", f"time {time.isoformat()} is ahead of ours, {now.isoformat()}; set the clock")
+    if late is not None and time < now - late:
+        hours = late.total_seconds() / 3600
+        raise InvalidEvent("too_late", f"time {time.isoformat()} is more than {hours:g} h ago; import it instead")
 
 
 def parse_feedback(document: object) -> Feedback:
@@ -77,8 +81,8 @@ def parse_feedback(document: object) -> Feedback:
     if not document.keys() <= fields:
         unknown = ", ".join(sorted(repr(key) for key in document.keys() - fields))
         raise InvalidEvent("unknown_field", f"a {kind} has no field {unknown}; use {', '.join(sorted(fields))}")
-    event_id, request_id = _text(document, "event_id"), _text(document, "request_id")
-    unit, item, time = _text(document, "unit"), _text(document, "item"), _time(document)
+    event_id, request_id = read_text(document, "event_id"), read_text(document, "request_id")
+    unit, item, time = read_text(document, "unit"), read_text(document, "item"), read_time(document)
     if kind == "click":
         return Click(event_id=event_id, request_id=request_id, unit=unit, item=item, time=time)
     if kind == "read":
@@ -91,7 +95,7 @@ def parse_feedback(document: object) -> Feedback:
             read_seconds=_number(document, "read_seconds", most=READ_SECONDS_LIMIT),
             completion=None if document.get("completion") is None else _number(document, "completion", most=1.0),
         )
-    action = _text(document, "action", most=ACTION_LIMIT)
+    action = read_text(document, "action", most=ACTION_LIMIT)
     return Interaction(event_id=event_id, request_id=request_id, unit=unit, item=item, time=time, action=action)
 
 
@@ -107,9 +111,9 @@ def parse_slate(document: Mapping[str, object]) -> Slate:
     if len({each.rank for each in impressions}) < len(impressions):
         raise InvalidEvent("repeated", "two impressions have the same rank")
     return Slate(
-        request_id=_text(document, "request_id"),
-        unit=_text(document, "unit"),
-        time=_time(document),
+        request_id=read_text(document, "request_id"),
+        unit=read_text(document, "unit"),
+        time=read_time(document),
         exposures=exposures,
         impressions=impressions,
         snapshot=_whole(document, "snapshot"),
@@ -117,6 +121,19 @@ def parse_slate(document: Mapping[str, object]) -> Slate:
         fallbacks=_words(document, "fallbacks"),
         context=_object(document, "context"),
         latency_ms=_number(document, "latency_ms") if "latency_ms" in document else 0.0,
+    )
+
+
+def parse_exposure(document: Mapping[str, object]) -> Exposure:
+    """The exposure that a JSON object of the record describes. Raises InvalidEvent."""
+    if not document.keys() <= _EXPOSURE:
+        unknown = ", ".join(sorted(repr(key) for key in document.keys() - _EXPOSURE))
+        raise InvalidEvent("unknown_field", f"an exposure has no field {unknown}")
+    return Exposure(
+        exposure_id=read_text(document, "exposure_id"),
+        unit=read_text(document, "unit"),
+        time=read_time(document),
+        exposed=_exposed(document.get("exposed")),
     )
 
 
@@ -147,7 +164,8 @@ def _impression(document: object) -> Impression:
     return Impression(item=item, rank=rank, score=float(score), source=source, propensity=float(propensity))
 
 
-def _text(document: Mapping[str, object], field: str, *, most: int = TEXT_LIMIT) -> str:
+def read_text(document: Mapping[str, object], field: str, *, most: int = TEXT_LIMIT) -> str:
+    """The text of a field: 1 to `most` characters without control characters. Raises InvalidEvent."""
     value = document.get(field)
     if type(value) is not str:
         if field not in document:
@@ -166,7 +184,8 @@ def _check(value: str, field: str, most: int) -> None:
         raise InvalidEvent("control_character", f"{field} {value!r:.80} holds a control character")
 
 
-def _time(document: Mapping[str, object]) -> datetime:
+def read_time(document: Mapping[str, object]) -> datetime:
+    """The moment of the field `time`, in UTC. Raises InvalidEvent."""
     value = document.get("time")
     if type(value) is not str:
         if "time" not in document:

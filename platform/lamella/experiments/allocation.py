@@ -38,9 +38,28 @@ def holders(configuration: Configuration, layer: str) -> tuple[Experiment, ...]:
 
 
 def free_ranges(configuration: Configuration, layer: str) -> tuple[BucketRange, ...]:
-    """The buckets of the layer that no experiment holds, in order. Raises NotFound for an unknown layer."""
+    """The buckets of the layer that no experiment and no domain holds, in order. Raises NotFound, unknown layer."""
     layer_of(configuration, layer)
-    return _gaps([one for held in holders(configuration, layer) for one in held.ranges])
+    held = [one for holder in holders(configuration, layer) for one in holder.ranges]
+    return _gaps([*held, *domain_ranges(configuration, layer)])
+
+
+def domain_ranges(configuration: Configuration, layer: str) -> tuple[BucketRange, ...]:
+    """The buckets of the layer that domains nested in it hold."""
+    return tuple(one for domain in configuration.domains if domain.layer == layer for one in domain.ranges)
+
+
+def domain_faults(configuration: Configuration, experiment: Experiment) -> list[str]:
+    """A sentence for each range of `experiment` that a domain nested in its layer holds."""
+    return [
+        f"buckets {max(mine.start, theirs.start)}..{min(mine.stop, theirs.stop) - 1} of layer {experiment.layer!r} "
+        f"belong to domain {domain.key!r}; choose others"
+        for domain in configuration.domains
+        if domain.layer == experiment.layer
+        for mine in experiment.ranges
+        for theirs in domain.ranges
+        if max(mine.start, theirs.start) < min(mine.stop, theirs.stop)
+    ]
 
 
 def range_faults(ranges: Sequence[BucketRange]) -> list[str]:
@@ -86,8 +105,7 @@ def allocate(configuration: Configuration, layer: str, share: float) -> tuple[Bu
         if draft.layer == layer and draft.status is Status.DRAFT
         for one in draft.ranges
     ]
-    held = [one for holder in holders(configuration, layer) for one in holder.ranges]
-    untouched = _gaps([*held, *wished])
+    untouched = _without(free, wished)
     if size(untouched) >= wanted:
         return _first(untouched, wanted)
     if size(free) >= wanted:

@@ -9,12 +9,24 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from lamella.errors import InvalidRule
-from lamella.experiments.allocation import HOLDING, range_faults
+from lamella.experiments.allocation import HOLDING, domain_faults, range_faults
 from lamella.experiments.fields import kind_of, text_fault, value_fault
-from lamella.experiments.model import Configuration, Experiment, Json, Layer, Parameter, ParameterType, Variant
+from lamella.experiments.model import (
+    ROOT_SALT,
+    Configuration,
+    Experiment,
+    Json,
+    Layer,
+    Parameter,
+    ParameterType,
+    Variant,
+)
 from lamella.experiments.operators import LARGEST_TOTAL
 from lamella.experiments.plan_checks import plan_faults
+from lamella.experiments.prerequisites import prerequisite_faults
+from lamella.experiments.ramps import ramp_faults
 from lamella.experiments.selection import near
+from lamella.experiments.spaces import settable
 from lamella.experiments.targeting import compile_rule
 
 LONGEST_UNIT: Final = 256
@@ -69,9 +81,19 @@ def typed(parameter: Parameter, value: Json) -> Json:
 
 def layer_faults(configuration: Configuration, layer: Layer) -> list[str]:
     """What is wrong with a new layer."""
-    faults = [key_fault("layer", layer.key), salt_fault(layer.salt), _long("description", layer.description)]
-    if layer.salt in salts(configuration):
-        faults.append(f"salt {layer.salt!r} is in use; two equal salts split alike, so choose another")
+    faults = [key_fault("layer", layer.key), *new_salt_faults(configuration, layer.salt)]
+    faults.append(long_fault("description", layer.description))
+    if layer.domain is None:
+        return [fault for fault in faults if fault]
+    domains = {one.key: one for one in configuration.domains}
+    domain = domains.get(layer.domain)
+    inside = [one.key for one in configuration.layers if one.domain == layer.domain]
+    if layer.is_launch:
+        faults.append("a launch layer spans all traffic; take the domain out, or is_launch")
+    if domain is None:
+        faults.append(f"no domain {layer.domain!r}; {near(layer.domain, list(domains))}")
+    elif inside and not domain.is_overlapping:
+        faults.append(f"domain {domain.key!r} is not overlapping and holds layer {inside[0]!r} already; use that one")
     return [fault for fault in faults if fault]
 
 
@@ -81,8 +103,10 @@ def parameter_faults(configuration: Configuration, parameter: Parameter) -> list
     faults = [
         key_fault("parameter", parameter.key),
         value_type_fault(parameter, parameter.default),
-        _long("description", parameter.description),
+        long_fault("description", parameter.description),
     ]
+    if any(one.key == parameter.layer and one.is_launch for one in configuration.layers):
+        faults.append(f"{parameter.layer!r} is a launch layer, which owns no parameter; name the layer that varies it")
     if parameter.layer not in layers:
         faults.append(f"parameter {parameter.key!r}: no layer {parameter.layer!r}; {near(parameter.layer, layers)}")
     return [fault for fault in faults if fault]
@@ -93,10 +117,13 @@ def draft_faults(configuration: Configuration, experiment: Experiment) -> list[s
     layers = [one.key for one in configuration.layers]
     faults = [
         key_fault("experiment", experiment.key),
-        *(_long(name, getattr(experiment, name)) for name in ("name", "hypothesis", "owner")),
+        *(long_fault(name, getattr(experiment, name)) for name in ("name", "hypothesis", "owner")),
         *variant_faults(configuration, experiment),
         *range_faults(experiment.ranges),
         *forced_faults(configuration, experiment),
+        *domain_faults(configuration, experiment),
+        *prerequisite_faults(configuration, experiment),
+        *ramp_faults(experiment),
     ]
     if experiment.layer not in layers:
         faults.append(f"no layer {experiment.layer!r}; {near(experiment.layer, layers)}")
@@ -125,7 +152,7 @@ def start_faults(configuration: Configuration, experiment: Experiment, metrics: 
         faults.append(f"the control {controls[0].key!r} has weight {controls[0].weight}; give it a weight above 0")
     if not experiment.ranges:
         faults.append("it has no buckets; give it free ranges of its layer")
-    return [*faults, *plan_faults(experiment.plan, metrics)]
+    return [*faults, *_launch_faults(configuration, experiment), *plan_faults(experiment.plan, metrics)]
 
 
 def variant_faults(configuration: Configuration, experiment: Experiment) -> list[str]:
@@ -173,19 +200,43 @@ def salt_fault(salt: str) -> str | None:
 
 
 def salts(configuration: Configuration) -> set[str]:
-    """Every salt that was ever used: of layers and of phases."""
+    """Every salt that was ever used: of layers, phases and holdouts, and that of the root space."""
     phases = (phase.salt for one in configuration.experiments for phase in one.phases)
-    return {*(layer.salt for layer in configuration.layers), *phases}
+    layers = (one.salt for one in configuration.layers)
+    holdouts = (one.salt for one in configuration.holdouts)
+    return {ROOT_SALT, *layers, *holdouts, *phases}
+
+
+def new_salt_faults(configuration: Configuration, salt: str) -> list[str]:
+    """Why `salt` cannot be taken into use, or nothing."""
+    faults = [fault for fault in (salt_fault(salt),) if fault]
+    if salt in salts(configuration):
+        faults.append(f"salt {salt!r} is in use; two equal salts split alike, so choose another")
+    return faults
+
+
+def _launch_faults(configuration: Configuration, experiment: Experiment) -> list[str]:
+    """Parameters that experiments of two launch layers would set: which goes first must not depend on their order."""
+    launch = {one.key for one in configuration.layers if one.is_launch}
+    mine = {key for one in experiment.variants for key in one.values}
+    return [
+        f"parameter {key!r} is set by {other.key!r} in launch layer {other.layer!r}; stop that one first"
+        for other in configuration.experiments
+        if experiment.layer in launch and other.layer in launch - {experiment.layer} and other.status in HOLDING
+        for key in sorted(mine & {key for one in other.variants for key in one.values})
+    ]
 
 
 def _owned_faults(configuration: Configuration, layer: str, variant: Variant) -> Sequence[str]:
     known = {one.key: one for one in configuration.parameters}
+    home = next((one for one in configuration.layers if one.key == layer), None)
+    may_set = settable(configuration, home) if home is not None else frozenset()
     faults: list[str] = []
     for key, value in variant.values.items():
         parameter = known.get(key)
         if parameter is None:
             faults.append(f"variant {variant.key!r}: no parameter {key!r}; {near(key, list(known))}")
-        elif parameter.layer != layer:
+        elif key not in may_set:
             faults.append(
                 f"variant {variant.key!r}: parameter {key!r} belongs to layer {parameter.layer!r}, not {layer!r}; "
                 f"run the experiment there"
@@ -195,7 +246,8 @@ def _owned_faults(configuration: Configuration, layer: str, variant: Variant) ->
     return faults
 
 
-def _long(name: str, text: str) -> str | None:
+def long_fault(name: str, text: str) -> str | None:
+    """Why `text` cannot be kept, or None if it can."""
     if len(text) > LONGEST_TEXT:
         return f"the {name} has {len(text)} characters; at most {LONGEST_TEXT}"
     fault = text_fault(text)

@@ -108,6 +108,10 @@ class Fields:
             self.faults.append(f"{self.where}: {key!r} {fault}")
         return value
 
+    def optional_text(self, key: str) -> str | None:
+        """The text of field `key`, or None where it is null or missing."""
+        return None if self.is_null(key) else self.text(key)
+
     def integer(self, key: str, default: int | None = None) -> int:
         """The integer of field `key`; a float such as 3.0 counts as one, a boolean does not."""
         value = self._take(key, "an integer", _is_integer, default, 0)
@@ -115,7 +119,7 @@ class Fields:
 
     def optional_integer(self, key: str, default: int | None) -> int | None:
         """The integer of field `key`, or None where it is null; `default` where it is missing."""
-        if (key in self._left or default is None) and self._is_null(key):
+        if (key in self._left or default is None) and self.is_null(key):
             return None
         return self.integer(key, default)
 
@@ -146,7 +150,7 @@ class Fields:
 
     def optional_time(self, key: str) -> datetime | None:
         """The moment of field `key`, or None where it is null or missing."""
-        return None if self._is_null(key) else self.time(key)
+        return None if self.is_null(key) else self.time(key)
 
     def _parse_time(self, key: str, value: str) -> datetime:
         try:
@@ -160,7 +164,7 @@ class Fields:
 
     def value(self, key: str, *, required: bool = True) -> Json:
         """Whatever JSON field `key` holds, copied; None where it is null, or missing and not `required`."""
-        if not required and self._is_null(key):
+        if not required and self.is_null(key):
             return None
         found = self._take(key, "any JSON value", lambda _: True, None, None)
         if fault := value_fault(found):
@@ -195,7 +199,7 @@ class Fields:
         found = self._take(key, "a list", _is_list, default, ())
         return found if isinstance(found, Sequence) else ()
 
-    def _is_null(self, key: str) -> bool:
+    def is_null(self, key: str) -> bool:
         """Whether field `key` is null or missing; it is then taken."""
         if self._left.get(key) is not None:
             return False

@@ -69,12 +69,14 @@ class Salt:
         size = len(self._prefix)
         self._ready = tuple(_head(0x60, size + n) + self._prefix for n in range(_PREPARED))
 
+    def head(self, size: int) -> bytes:
+        """What comes before a unit of `size` bytes in the text that is hashed."""
+        return self._ready[size] if size < _PREPARED else _head(0x60, len(self._prefix) + size) + self._prefix
+
     def hash(self, unit: bytes) -> int:
         """The hash of `salt:unit` for a unit already in UTF-8."""
         size = len(unit)
-        if size < _PREPARED:
-            return mmh3.mmh3_32_uintdigest(self._ready[size] + unit)
-        return mmh3.mmh3_32_uintdigest(_head(0x60, len(self._prefix) + size) + self._prefix + unit)
+        return mmh3.mmh3_32_uintdigest((self._ready[size] if size < _PREPARED else self.head(size)) + unit)
 
 
 def _head(major: int, count: int) -> bytes:

@@ -11,7 +11,7 @@ from typing import Final, NoReturn
 
 from lamella.errors import BucketsTaken, ConfigurationInvalid, Conflict, IllegalTransition
 from lamella.experiments import checklist
-from lamella.experiments.allocation import size, taken, united
+from lamella.experiments.allocation import grow, size, taken, united
 from lamella.experiments.model import Configuration, Experiment, Layer, Parameter, Phase, Status
 from lamella.experiments.selection import experiment_of, with_experiment
 
@@ -24,8 +24,8 @@ LEGAL: Final[Mapping[Status, tuple[str, ...]]] = {
     Status.ARCHIVED: (),
 }
 # What may change while units are assigned: nothing that decides who gets what, except more buckets.
-_OPEN_FIELDS: Final = frozenset({"name", "owner", "forced", "ranges"})
-_PHASE_FIELDS: Final = frozenset({"variants", "rule"})
+_OPEN_FIELDS: Final = frozenset({"name", "owner", "forced", "ranges", "ramp", "ends_at"})
+_PHASE_FIELDS: Final = frozenset({"variants", "rule", "requires", "eligibility"})
 
 
 def add_layer(configuration: Configuration, layer: Layer) -> Configuration:
@@ -49,7 +49,7 @@ def add_experiment(configuration: Configuration, experiment: Experiment) -> Conf
     Raises Conflict if the key is taken, ConfigurationInvalid.
     """
     _refuse_taken_key("experiment", experiment.key, configuration.experiments)
-    draft = replace(_tidy(configuration, experiment), status=Status.DRAFT, phases=())
+    draft = replace(_tidy(configuration, experiment), status=Status.DRAFT, phases=(), ramped_at=None, start_faults=())
     _refuse(checklist.draft_faults(configuration, draft))
     return replace(configuration, experiments=(*configuration.experiments, draft))
 
@@ -61,7 +61,7 @@ def update_experiment(configuration: Configuration, experiment: Experiment) -> C
     more buckets. Raises NotFound, IllegalTransition, ConfigurationInvalid, BucketsTaken.
     """
     before = _allowed(configuration, experiment.key, "update")
-    after = replace(_tidy(configuration, experiment), status=before.status, phases=before.phases)
+    after = _standing(configuration, experiment, before)
     faults = checklist.draft_faults(configuration, after)
     if before.status is not Status.DRAFT:
         faults += _moving_faults(before, after)
@@ -78,7 +78,8 @@ def schedule(configuration: Configuration, key: str, *, metrics: Collection[str]
 
 def unschedule(configuration: Configuration, key: str) -> Configuration:
     """The configuration with the experiment a draft again: its buckets are free, and it may change."""
-    return _moved(configuration, key, "unschedule", Status.DRAFT)
+    experiment = _allowed(configuration, key, "unschedule")
+    return with_experiment(configuration, replace(experiment, status=Status.DRAFT, start_faults=()))
 
 
 def start(configuration: Configuration, key: str, *, at: datetime, metrics: Collection[str]) -> Configuration:
@@ -90,8 +91,24 @@ def start(configuration: Configuration, key: str, *, at: datetime, metrics: Coll
     experiment = _allowed(configuration, key, "start")
     phase = _phase(configuration, experiment, at, salt=None)
     faults = checklist.start_faults(configuration, experiment, metrics)
-    _refuse(faults + _salt_faults(configuration, phase.salt), taken(configuration, experiment))
-    return with_experiment(configuration, replace(experiment, status=Status.RUNNING, phases=(phase,)))
+    _refuse(faults + checklist.new_salt_faults(configuration, phase.salt), taken(configuration, experiment))
+    started = replace(experiment, status=Status.RUNNING, phases=(phase,), start_faults=())
+    return with_experiment(configuration, started)
+
+
+def hold_back(configuration: Configuration, key: str, faults: Sequence[str]) -> Configuration:
+    """The configuration with the reasons kept for which the scheduled experiment could not start at its time."""
+    return with_experiment(configuration, replace(_allowed(configuration, key, "start"), start_faults=tuple(faults)))
+
+
+def ramp(configuration: Configuration, key: str, share: float, *, at: datetime) -> Configuration:
+    """The configuration with the experiment on `share` of its layer: the buckets that it had, and more.
+
+    Raises NotFound, IllegalTransition, ConfigurationInvalid.
+    """
+    before = _allowed(configuration, key, "update")
+    grown = update_experiment(configuration, replace(before, ranges=grow(configuration, before, share)))
+    return with_experiment(grown, replace(experiment_of(grown, key), ramped_at=at))
 
 
 def new_phase(
@@ -109,7 +126,7 @@ def new_phase(
     Raises NotFound, IllegalTransition, ConfigurationInvalid, BucketsTaken.
     """
     before = _allowed(configuration, experiment.key, "new_phase")
-    wanted = replace(_tidy(configuration, experiment), status=before.status, phases=before.phases)
+    wanted = _standing(configuration, experiment, before)
     faults = checklist.start_faults(configuration, wanted, metrics)
     faults += [
         f"{name} cannot change between phases; stop this experiment and start another"
@@ -117,7 +134,7 @@ def new_phase(
     ]
     phase = _phase(configuration, wanted, at, salt=salt)
     if phase.salt not in {one.salt for one in before.phases}:
-        faults += _salt_faults(configuration, phase.salt)
+        faults += checklist.new_salt_faults(configuration, phase.salt)
     if at < before.phases[-1].started_at:
         faults.append(f"the new phase would start at {at.isoformat()}, before the one it follows")
     _refuse(faults, taken(configuration, wanted))
@@ -189,13 +206,6 @@ def _fresh_salt(configuration: Configuration, wanted: str) -> str:
     return next(one for one in candidates if one not in used)
 
 
-def _salt_faults(configuration: Configuration, salt: str) -> list[str]:
-    faults = [fault for fault in (checklist.salt_fault(salt),) if fault]
-    if salt in checklist.salts(configuration):
-        faults.append(f"salt {salt!r} is in use; two equal salts split alike, so choose another")
-    return faults
-
-
 def _moving_faults(before: Experiment, after: Experiment) -> list[str]:
     """Why the change would move units of a running experiment."""
     faults = [
@@ -211,6 +221,17 @@ def _moving_faults(before: Experiment, after: Experiment) -> list[str]:
 def _changed(before: Experiment, after: Experiment) -> set[str]:
     names = [one.name for one in fields(Experiment)]
     return {name for name in names if getattr(before, name) != getattr(after, name)}
+
+
+def _standing(configuration: Configuration, experiment: Experiment, before: Experiment) -> Experiment:
+    """The experiment as it is described now, standing where it stood before."""
+    return replace(
+        _tidy(configuration, experiment),
+        status=before.status,
+        phases=before.phases,
+        ramped_at=before.ramped_at,
+        start_faults=before.start_faults,
+    )
 
 
 def _tidy(configuration: Configuration, experiment: Experiment) -> Experiment:

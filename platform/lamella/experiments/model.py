@@ -1,4 +1,4 @@
-"""The configuration as immutable values: layers, parameters, experiments, variants, phases.
+"""The configuration as immutable values: domains, layers, parameters, experiments, variants, phases, holdouts.
 
 An admin change is a pure function from one Configuration to the next (`lifecycle`, `allocation`); the store
 commits it against the version that it was made from; web processes compile it (`snapshot`).
@@ -13,6 +13,8 @@ from typing import Final, TypeAlias
 Json: TypeAlias = "str | int | float | bool | Sequence[Json] | Mapping[str, Json] | None"
 
 BUCKETS: Final = 10_000
+ROOT_SALT: Final = "lamella:domains"
+"""The salt of the root space, which the top-level domains split; no layer, phase or holdout may have it."""
 
 
 class UnitKind(StrEnum):
@@ -44,6 +46,13 @@ class Status(StrEnum):
     ARCHIVED = "archived"
 
 
+class Eligibility(StrEnum):
+    """What becomes of a unit that was exposed in the phase and that the rule or a prerequisite no longer lets in."""
+
+    LEAVE = "leave"
+    STICK = "stick"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameter:
     """A typed, named value that the product reads; exactly one layer owns it."""
@@ -59,13 +68,19 @@ class Parameter:
 class Layer:
     """A set of parameters that may be varied together; its experiments exclude each other.
 
-    `salt` picks a unit's bucket; it never changes once traffic was assigned.
+    `salt` picks a unit's bucket; it never changes once traffic was assigned. `domain` is the share of traffic that
+    the layer lies in, None for all that no non-overlapping domain takes. A launch layer, always over all traffic, may
+    set any parameter: its values stand in for the defaults, and those of the owning layer go before them.
+    A key that is limited to some projects reaches the layers of those `project`s only.
     """
 
     key: str
     salt: str
     unit: UnitKind = UnitKind.USER
     description: str = ""
+    domain: str | None = None
+    is_launch: bool = False
+    project: str = "default"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +89,41 @@ class BucketRange:
 
     start: int
     stop: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Domain:
+    """A share of traffic that holds layers: buckets `ranges` of `layer`, or, where that is None, of the root space.
+
+    The root space is hashed by `unit` with ROOT_SALT; top-level domains share one kind of unit, and a nested domain
+    has that of its layer. A domain that is not overlapping holds one layer, which may set every parameter that the
+    space around it may; a top-level one takes its units out of every other layer but the launch layers.
+    """
+
+    key: str
+    ranges: tuple[BucketRange, ...]
+    layer: str | None = None
+    is_overlapping: bool = True
+    unit: UnitKind = UnitKind.USER
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holdout:
+    """Units that get no experiment: in the layers inside `domain`, or in all where that is None.
+
+    They are the buckets `ranges` of a space of the holdout's own, hashed by `unit` with `salt`. It is in force from
+    `starts_at` up to, not including, `ends_at`; None leaves that side open. Launch layers are held out too.
+    """
+
+    key: str
+    salt: str
+    ranges: tuple[BucketRange, ...]
+    domain: str | None = None
+    unit: UnitKind = UnitKind.USER
+    starts_at: datetime | None = None
+    ends_at: datetime | None = None
+    description: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,11 +184,37 @@ class AnalysisPlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Prerequisite:
+    """A unit must be in one of `variants` of `experiment`, which runs in another layer."""
+
+    experiment: str
+    variants: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RampStep:
+    """A share of the layer's buckets, 0 < share <= 1, kept for at least `hold_hours` before the next step."""
+
+    share: float
+    hold_hours: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ramp:
+    """Steps of growing share. A gated ramp takes a step only while the newest report finds no harm and no fault."""
+
+    steps: tuple[RampStep, ...]
+    is_gated: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Experiment:
     """Buckets of one layer, a targeting rule, weighted variants, and an analysis plan.
 
     `rule` is JsonLogic over the request's context, or None for everybody. `forced` maps unit to variant: logged,
-    but out of the analysis. The last of `phases` is the current one.
+    but out of the analysis. The last of `phases` is the current one. A unit must meet every one of `requires`.
+    A scheduled experiment starts once `starts_at` has come, a live one stops at `ends_at`. Kept by the life cycle
+    alone: `ramped_at`, when the ramp last took a step; `start_faults`, why the scheduled start was refused.
     """
 
     key: str
@@ -153,6 +229,13 @@ class Experiment:
     status: Status = Status.DRAFT
     phases: tuple[Phase, ...] = ()
     owner: str = ""
+    requires: tuple[Prerequisite, ...] = ()
+    eligibility: Eligibility = Eligibility.LEAVE
+    ramp: Ramp | None = None
+    starts_at: datetime | None = None
+    ends_at: datetime | None = None
+    ramped_at: datetime | None = None
+    start_faults: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,3 +247,5 @@ class Configuration:
     parameters: tuple[Parameter, ...] = ()
     experiments: tuple[Experiment, ...] = ()
     killed: bool = False
+    domains: tuple[Domain, ...] = ()
+    holdouts: tuple[Holdout, ...] = ()

@@ -1,4 +1,4 @@
-"""Finds and replaces the layers, parameters and experiments of a configuration."""
+"""Finds and replaces what a configuration holds: domains, layers, parameters, experiments, holdouts."""
 
 import difflib
 from collections.abc import Sequence
@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import TypeVar
 
 from lamella.errors import NotFound
-from lamella.experiments.model import Configuration, Experiment, Layer, Parameter
+from lamella.experiments.model import Configuration, Domain, Experiment, Holdout, Layer, Parameter
 
-K = TypeVar("K", Layer, Parameter, Experiment)
+K = TypeVar("K", Layer, Parameter, Experiment, Domain, Holdout)
 
 
 def layer_of(configuration: Configuration, key: str) -> Layer:
@@ -24,6 +24,16 @@ def parameter_of(configuration: Configuration, key: str) -> Parameter:
 def experiment_of(configuration: Configuration, key: str) -> Experiment:
     """The experiment with this key. Raises NotFound, naming what is close."""
     return _find("experiment", configuration.experiments, key)
+
+
+def domain_of(configuration: Configuration, key: str) -> Domain:
+    """The domain with this key. Raises NotFound, naming what is close."""
+    return _find("domain", configuration.domains, key)
+
+
+def holdout_of(configuration: Configuration, key: str) -> Holdout:
+    """The holdout with this key. Raises NotFound, naming what is close."""
+    return _find("holdout", configuration.holdouts, key)
 
 
 def with_experiment(configuration: Configuration, experiment: Experiment) -> Configuration:

@@ -4,7 +4,7 @@ Each change is a pure function of `experiments.lifecycle`. Where somebody else c
 the newer configuration, unless the caller named the version that it expects.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Final, TypeAlias
 
@@ -31,6 +31,14 @@ class Configuring:
     def __init__(self, store: ConfigurationStore, clock: Clock, metrics: Collection[str]) -> None:
         self._store, self._clock = store, clock
         self._metrics = frozenset(metrics)
+
+    def apply(self, action: str, change: Change, *, author: str, expected: int | None = None) -> Configuration:
+        """The configuration after `change`, a pure function that may be called again, under the name `action`."""
+        return self._change(action, change, author, expected)
+
+    def moved(self, now: Configuration, key: str, move: str) -> Configuration:
+        """`now` as it would be after a move of MOVES; nothing is stored. Raises what the life cycle raises."""
+        return self._move(now, key, move)
 
     def create_layer(self, layer: Layer, *, author: str, expected: int | None = None) -> Layer:
         """The new layer as stored."""
@@ -76,10 +84,14 @@ class Configuring:
         """The experiment on `share` of its layer's buckets: those it had and more, so that nobody leaves."""
 
         def grow(now: Configuration) -> Configuration:
-            before = experiment_of(now, key)
-            return lifecycle.update_experiment(now, replace(before, ranges=allocation.grow(now, before, share)))
+            return lifecycle.ramp(now, key, share, at=self._clock.now())
 
         return experiment_of(self._change("ramp", grow, author, expected), key)
+
+    def hold_back(self, key: str, faults: Sequence[str], *, author: str, expected: int | None = None) -> Experiment:
+        """The scheduled experiment with the reasons for which it could not start at its time."""
+        after = self._change("hold_back", lambda now: lifecycle.hold_back(now, key, faults), author, expected)
+        return experiment_of(after, key)
 
     def transition(self, key: str, move: str, *, author: str, expected: int | None = None) -> Experiment:
         """The experiment after the move: schedule, unschedule, start, pause, resume, stop or archive."""

@@ -11,6 +11,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Final
 
 from lamella.errors import Forbidden, InvalidInput, Unauthenticated
@@ -69,31 +70,40 @@ class Keys:
         self._monotonic = monotonic
         self._verified: dict[bytes, tuple[float, Principal]] = {}
 
-    def create(self, name: str, role: str) -> str:
+    def create(
+        self, name: str, role: str, *, projects: Sequence[str] | None = None, expires_at: datetime | None = None
+    ) -> str:
         """The new key, which nobody can read again afterwards.
 
-        Raises InvalidInput for an unusable name or unknown role, Conflict if the name is taken.
+        Raises InvalidInput for an unusable name, unknown role, no project or a past expiry, Conflict if the name is
+        taken.
         """
         faults = []
         if not _NAME.fullmatch(name):
             faults.append(f"name {name!r}: use 1 to 64 of a-z, 0-9, '.', '_', '-', beginning with a letter or digit")
         if role not in ROLES:
             faults.append(f"role {role!r}: use one of {', '.join(ROLES)}")
+        if projects is not None and not projects:
+            faults.append("projects: is empty; name those that the key reaches, or leave it out for every one")
+        if expires_at is not None and expires_at <= self._clock.now():
+            faults.append(f"expires_at: {expires_at.isoformat()} has passed; choose a later time")
         if faults:
             raise InvalidInput(*faults)
         key = make_key()
-        self._store.add(name, role, digest_of(key), at=self._clock.now())
+        reached = None if projects is None else tuple(sorted(set(projects)))
+        holder = Principal(name=name, role=role, projects=reached, expires_at=expires_at)
+        self._store.add(holder, digest_of(key), at=self._clock.now())
         return key
 
     def verify(self, key: str) -> Principal:
-        """Who holds the key. Raises Unauthenticated if it is malformed, unknown or revoked."""
+        """Who holds the key. Raises Unauthenticated if it is malformed, unknown, revoked or expired."""
         if not _KEY.fullmatch(key):
             raise Unauthenticated("the key is malformed; a key is lam_ and 43 characters of A-Z, a-z, 0-9, '-', '_'")
         digest = digest_of(key)
         now = self._monotonic()
         remembered = self._verified.get(digest)
         if remembered is not None and now < remembered[0]:
-            return remembered[1]
+            return self._in_time(remembered[1])
         principal = self._store.find(digest)
         if principal is None:
             self._verified.pop(digest, None)
@@ -101,6 +111,12 @@ class Keys:
         if len(self._verified) >= _CACHE_LIMIT:
             self._verified.clear()
         self._verified[digest] = (now + CACHE_SECONDS, principal)
+        return self._in_time(principal)
+
+    def _in_time(self, principal: Principal) -> Principal:
+        """The principal of a key that has not expired."""
+        if principal.expires_at is not None and principal.expires_at <= self._clock.now():
+            raise Unauthenticated(f"the key expired at {principal.expires_at.isoformat()}; ask an admin for a new one")
         return principal
 
     def revoke(self, name: str) -> None:
@@ -114,4 +130,5 @@ class Keys:
 
     def still_valid(self, principal: Principal) -> bool:
         """Whether a key of this name and role exists: for sessions, which hold no key. Asks the store."""
-        return principal in self._store.names()
+        held = [each for each in self._store.names() if (each.name, each.role) == (principal.name, principal.role)]
+        return any(each.expires_at is None or each.expires_at > self._clock.now() for each in held)

@@ -22,8 +22,12 @@ class Clock(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revision:
-    """One change to the configuration: who, when, what, before and after (None where it did not exist)."""
+    """One change to the configuration: who, when, what, before and after (None where it did not exist).
 
+    `number` counts revisions; those of one version were made together.
+    """
+
+    number: int
     version: int
     author: str
     at: datetime
@@ -53,8 +57,20 @@ class ConfigurationStore(Protocol):
         """
         ...
 
-    def revisions(self, *, kind: str | None = None, key: str | None = None, limit: int = 100) -> Sequence[Revision]:
-        """The newest revisions first."""
+    def revisions(
+        self,
+        *,
+        kind: str | None = None,
+        key: str | None = None,
+        author: str | None = None,
+        before: int | None = None,
+        limit: int = 100,
+    ) -> Sequence[Revision]:
+        """The newest revisions first; those with a number below `before`."""
+        ...
+
+    def revision(self, number: int) -> Revision | None:
+        """One revision, or None."""
         ...
 
 
@@ -63,17 +79,22 @@ class ConfigurationStore(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
-    """Who calls: the key's name and role (viewer, experimenter, approver, admin; client for traffic)."""
+    """Who calls: the key's name and role (viewer, experimenter, approver, admin; client for traffic).
+
+    `projects` are those that the key reaches in the admin API, None for every one. It is unknown from `expires_at` on.
+    """
 
     name: str
     role: str
+    projects: tuple[str, ...] | None = None
+    expires_at: datetime | None = None
 
 
 class KeyStore(Protocol):
     """API keys, hashed at rest."""
 
-    def add(self, name: str, role: str, digest: bytes, *, at: datetime) -> None:
-        """Store a key's SHA-256 digest. Raises Conflict if the name is taken."""
+    def add(self, holder: Principal, digest: bytes, *, at: datetime) -> None:
+        """Store the SHA-256 digest of a key. Raises Conflict if the name is taken."""
         ...
 
     def find(self, digest: bytes) -> Principal | None:

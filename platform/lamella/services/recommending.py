@@ -11,8 +11,10 @@ from lamella.events.codec import encode
 from lamella.events.contract import Exposed, Impression, Slate
 from lamella.experiments.model import Json
 from lamella.experiments.snapshot import Assignment, Decision, Snapshot
-from lamella.services.assigning import check_context, check_unit
+from lamella.services.assigning import check_context, check_unit, forced_by
 from lamella.services.ports import Clock, Journal, Recommender, Scored
+from lamella.services.previewing import Previews
+from lamella.services.remembering import NoMemory, Remembering
 from lamella.services.stages import Stages, blend, read_stages, stand_ins
 
 RECALL: Final = "recall"
@@ -98,11 +100,14 @@ class Recommending:
         new_id: Callable[[], str],
         deadline_seconds: float,
         observer: StageObserver | None = None,
+        remembering: Remembering | None = None,
+        previews: Previews | None = None,
         monotonic: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._snapshots, self._recommender, self._journal, self._clock = snapshots, recommender, journal, clock
         self._new_id, self._deadline_seconds, self._monotonic = new_id, deadline_seconds, monotonic
         self._observer = observer or NoObserver()
+        self._remembering, self._previews = remembering or Remembering(NoMemory()), previews
         self._pool = ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="lamella-stage")
 
     def close(self) -> None:
@@ -117,18 +122,22 @@ class Recommending:
         k: int | None = None,
         exclude: frozenset[str] = frozenset(),
         request_id: str | None = None,
+        preview: str | None = None,
     ) -> Answer:
         """The list for `unit`; what was shown, and why, is durable in the journal by then.
 
         At most `k` items, none of `exclude`; fewer, or none, where the model knows no more. A caller that repeats a
-        request passes its `request_id` again: the record keeps the first. Raises InvalidInput for a bad unit or
-        context, NotFound where no model is published, ModelFault or Unavailable where none of those tried answers,
-        and what the journal raises; nothing is recorded then.
+        request passes its `request_id` again: the record keeps the first. `preview` is a token that shows one
+        variant, which is recorded and out of the analysis. Raises InvalidInput for a bad unit, context or preview,
+        NotFound where no model is published, ModelFault or Unavailable where none of those tried answers, and what
+        the journal raises; nothing is recorded then.
         """
         check_unit(unit)
         check_context(context)
         started = self._monotonic()
-        decision = self._snapshots.current().assign(unit, context)
+        snapshot = self._snapshots.current()
+        forced = forced_by(self._previews, preview)
+        decision = self._remembering.decide(snapshot, unit, context, forced=forced)
         stages = read_stages(decision.parameters, k=k)
         course = _Course(fallbacks=dict.fromkeys(stages.unusable, UNUSABLE))
         recalled = self._recall(stages, unit, exclude, course)
@@ -150,6 +159,7 @@ class Recommending:
             latency_ms=round((self._monotonic() - started) * 1000, 3),
         )
         self._journal.append(encode([slate]))
+        self._remembering.note(snapshot, unit, decision)
         return _answer(slate, decision)
 
     def _recall(self, stages: Stages, unit: str, exclude: frozenset[str], course: _Course) -> Scored:

@@ -10,8 +10,7 @@ from datetime import datetime
 from typing import Final
 
 from lamella.errors import InvalidInput
-from lamella.events.codec import Record
-from lamella.events.contract import Click, Interaction, Read, Slate
+from lamella.events.contract import Click, Feedback, Interaction, Read, Slate
 from lamella.experiments.model import Json
 from lamella.services.ports import ArmTotals
 from lamella.stats.moments import Moments
@@ -134,7 +133,7 @@ def _total(column: str, facts: Iterable[Fact]) -> float:
     return float(sum(_share(column, fact.record) for fact in facts))
 
 
-def _share(column: str, record: Record) -> float:
+def _share(column: str, record: Slate | Feedback) -> float:
     match record:
         case Slate():
             return {

@@ -14,11 +14,17 @@ from typing import Final, TypeVar
 import orjson
 
 from lamella.errors import BrokerUnavailable, ConfigurationMoved, Conflict, InvalidInput, NotFound, TrainingFault
-from lamella.experiments.document import experiment_document, layer_document, parameter_document
-from lamella.experiments.model import Configuration, Experiment, Json, Layer, Parameter
+from lamella.experiments.document import (
+    domain_document,
+    experiment_document,
+    holdout_document,
+    layer_document,
+    parameter_document,
+)
+from lamella.experiments.model import Configuration, Domain, Experiment, Holdout, Json, Layer, Parameter
 from lamella.services.ports import Item, ModelVersion, Principal, Revision, Scored, TrainingLog, TrainingRun
 
-E = TypeVar("E", Layer, Parameter, Experiment)
+E = TypeVar("E", Layer, Parameter, Experiment, Domain, Holdout)
 START: Final = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 
 
@@ -63,6 +69,7 @@ class MemoryConfigurationStore:
             for kind, key, was, now in _differences(before, stored):
                 self._revisions.append(
                     Revision(
+                        number=len(self._revisions) + 1,
                         version=stored.version,
                         author=author,
                         at=at,
@@ -76,10 +83,29 @@ class MemoryConfigurationStore:
             self._newest = stored
             return stored
 
-    def revisions(self, *, kind: str | None = None, key: str | None = None, limit: int = 100) -> Sequence[Revision]:
+    def revisions(
+        self,
+        *,
+        kind: str | None = None,
+        key: str | None = None,
+        author: str | None = None,
+        before: int | None = None,
+        limit: int = 100,
+    ) -> Sequence[Revision]:
         """The newest revisions first."""
-        found = [each for each in reversed(self._revisions) if kind in (None, each.kind) and key in (None, each.key)]
+        found = [
+            each
+            for each in reversed(self._revisions)
+            if kind in (None, each.kind)
+            and key in (None, each.key)
+            and author in (None, each.author)
+            and (before is None or each.number < before)
+        ]
         return found[:limit]
+
+    def revision(self, number: int) -> Revision | None:
+        """One revision, or None."""
+        return self._revisions[number - 1] if 1 <= number <= len(self._revisions) else None
 
 
 def _differences(before: Configuration, after: Configuration) -> list[tuple[str, str, Json, Json]]:
@@ -98,6 +124,8 @@ def _differences(before: Configuration, after: Configuration) -> list[tuple[str,
             _documents(before.experiments, experiment_document),
             _documents(after.experiments, experiment_document),
         ),
+        ("domain", _documents(before.domains, domain_document), _documents(after.domains, domain_document)),
+        ("holdout", _documents(before.holdouts, holdout_document), _documents(after.holdouts, holdout_document)),
     ):
         changed = (key for key in sorted(were.keys() | are.keys()) if _text(were.get(key)) != _text(are.get(key)))
         found.extend((kind, key, were.get(key), are.get(key)) for key in changed)
@@ -120,11 +148,11 @@ class MemoryKeyStore:
         self._by_digest: dict[bytes, Principal] = {}
         self.finds = 0
 
-    def add(self, name: str, role: str, digest: bytes, *, at: datetime) -> None:  # noqa: ARG002 - the port has it
+    def add(self, holder: Principal, digest: bytes, *, at: datetime) -> None:  # noqa: ARG002 - the port has it
         """Stores a key's digest. Raises Conflict if the name is taken."""
-        if any(held.name == name for held in self._by_digest.values()):
-            raise Conflict(f"a key named {name!r} exists already; choose another name or revoke that one")
-        self._by_digest[digest] = Principal(name=name, role=role)
+        if any(held.name == holder.name for held in self._by_digest.values()):
+            raise Conflict(f"a key named {holder.name!r} exists already; choose another name or revoke that one")
+        self._by_digest[digest] = holder
 
     def find(self, digest: bytes) -> Principal | None:
         """Whose key has this digest, or None."""

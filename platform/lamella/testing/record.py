@@ -12,11 +12,17 @@ from typing import Final
 
 from lamella.errors import Overloaded, TrainingFault
 from lamella.events.codec import Record, decode
-from lamella.events.contract import Click, Exposed, Feedback, Interaction, Read, Slate
+from lamella.events.contract import Click, Exposed, Exposure, Feedback, Interaction, Read, Slate
 from lamella.services.ports import IngestReceipt, TrainingLog
 
 FACTS: Final = ("slate", "impression", "click", "read", "interaction")
-_KINDS: Final[Mapping[type[Record], str]] = {Slate: "slate", Click: "click", Read: "read", Interaction: "interaction"}
+_KINDS: Final[Mapping[type[Record], str]] = {
+    Slate: "slate",
+    Click: "click",
+    Read: "read",
+    Interaction: "interaction",
+    Exposure: "exposure",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +30,7 @@ class Fact:
     """A slate, or feedback, with the slate that it belongs to."""
 
     slate: Slate
-    record: Record
+    record: Slate | Feedback
 
     @property
     def day(self) -> date:
@@ -52,6 +58,7 @@ class MemoryRecord:
         self._slates: dict[str, Slate] = {}
         self._facts: list[Fact] = []
         self._events: set[str] = set()
+        self._told: set[str] = set()
         self._refused: dict[str, Feedback] = {}
         self._faults: set[bytes] = set()
         self._exposures: dict[tuple[int, str], FirstExposure] = {}
@@ -97,7 +104,9 @@ class MemoryRecord:
                 if isinstance(record, Slate):
                     self._take_slate(record, stored, duplicate)
             for record in [*self._release(self._slates.keys() - known), *records]:
-                if not isinstance(record, Slate):
+                if isinstance(record, Exposure):
+                    self._take_exposure(record, stored, duplicate)
+                elif not isinstance(record, Slate):
                     self._take_feedback(record, stored, duplicate, quarantined)
             # Adding nothing to a Counter drops its zeros.
             return IngestReceipt(batches=len(batches), stored=+stored, duplicate=+duplicate, quarantined=+quarantined)
@@ -146,15 +155,21 @@ class MemoryRecord:
         stored["slate"] += 1
         stored["impression"] += len(slate.impressions)
         for exposed in slate.exposures:
-            self._expose(slate, exposed)
+            self._expose(slate.unit, slate.time, exposed)
 
-    def _expose(self, slate: Slate, exposed: Exposed) -> None:
-        first = self._exposures.setdefault(
-            (exposed.phase, slate.unit), FirstExposure(exposed.variant, slate.time, exposed.counted)
-        )
+    def _take_exposure(self, exposure: Exposure, stored: Counter[str], duplicate: Counter[str]) -> None:
+        if exposure.exposure_id in self._told:
+            duplicate["exposure"] += 1
+            return
+        self._told.add(exposure.exposure_id)
+        self._expose(exposure.unit, exposure.time, exposure.exposed)
+        stored["exposure"] += 1
+
+    def _expose(self, unit: str, time: datetime, exposed: Exposed) -> None:
+        first = self._exposures.setdefault((exposed.phase, unit), FirstExposure(exposed.variant, time, exposed.counted))
         first.crossed |= first.variant != exposed.variant
         first.counted &= exposed.counted
-        first.first_at, first.variant = min((first.first_at, first.variant), (slate.time, exposed.variant))
+        first.first_at, first.variant = min((first.first_at, first.variant), (time, exposed.variant))
 
     def _take_feedback(
         self, event: Feedback, stored: Counter[str], duplicate: Counter[str], quarantined: Counter[str]

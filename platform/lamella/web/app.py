@@ -8,12 +8,34 @@ from flask import Response
 
 from lamella import __version__
 from lamella.bootstrap.web import Services
-from lamella.web.api import configuration, experiments, health, keys, models, reports, serving
+from lamella.services.rates import Rates
+from lamella.web.api import (
+    configuration,
+    experiments,
+    exposures,
+    flagd,
+    health,
+    history,
+    keys,
+    layers,
+    models,
+    ofrep,
+    parts,
+    reports,
+    serving,
+    snapshot,
+    spaces,
+    webhooks,
+    whole,
+)
+from lamella.web.auditing import install_auditing
 from lamella.web.auth import install_auth
+from lamella.web.limits import install_limits
 from lamella.web.openapi import install_openapi
 from lamella.web.polling import Poller
 from lamella.web.problems import install_problems
 from lamella.web.requests import install_requests
+from lamella.web.retries import install_retries
 from lamella.web.telemetry import Telemetry, install_telemetry
 from lamella.web.ui import documentation, pages
 from lamella.web.wiring import Wired, hold, pollers_of
@@ -25,7 +47,11 @@ MODEL_POLL_SECONDS: Final = 2.0
 BODY_LIMITS: Final = {
     "serving.recommend": 512 * 1024,
     "serving.take_events": 4 * 1024 * 1024,
+    "exposures.take_exposures": 4 * 1024 * 1024,
+    "ofrep.evaluate_flag": 4 * 1024 * 1024,
+    "ofrep.evaluate_flags": 4 * 1024 * 1024,
     "models.put_items": 32 * 1024 * 1024,
+    "whole.put_configuration": 8 * 1024 * 1024,
     "pages.login_with_key": 16 * 1024,
 }
 
@@ -53,14 +79,37 @@ def create_app(services: Services, *, secret: bytes) -> APIFlask:
         PERMANENT_SESSION_LIFETIME=timedelta(hours=SESSION_HOURS),
         SEND_FILE_MAX_AGE_DEFAULT=timedelta(hours=1),
     )
-    for module in (health, serving, configuration, experiments, reports, models, keys, pages, documentation):
+    for module in (
+        health,
+        serving,
+        configuration,
+        layers,
+        spaces,
+        parts,
+        history,
+        webhooks,
+        whole,
+        experiments,
+        reports,
+        models,
+        keys,
+        pages,
+        documentation,
+    ):
         app.register_blueprint(module.blueprint)
+    for standard in (exposures, snapshot, ofrep, flagd):
+        app.register_blueprint(standard.blueprint)
     install_problems(app)
     install_openapi(app)
-    # The order of what happens before a view: id and clock, then access, then the body's size and type.
+    # The order of what happens before a view: id and clock, access, rate, the body's size and type, the audit's row,
+    # the answer that is kept already. What happens after one comes the other way round.
     install_telemetry(app, telemetry)
     install_auth(app, services.keys, host=services.settings.host)
+    ofrep.install_ofrep(app, Rates(services.settings.ofrep_rate_per_second))
+    install_limits(app, Rates(services.settings.rate_per_second))
     install_requests(app, BODY_LIMITS)
+    install_auditing(app, services.audit, services.clock)
+    install_retries(app, services.idempotency)
     app.after_request(_harden)
     return app
 

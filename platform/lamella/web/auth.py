@@ -5,31 +5,51 @@ The pages alone are open to everybody where the service listens on loopback and 
 """
 
 import ipaddress
-from collections.abc import Callable
-from typing import Final, ParamSpec, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, Final, ParamSpec, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 from flask import Flask, g, request, session
 
-from lamella.errors import Unauthenticated
+from lamella.errors import Forbidden, Unauthenticated
 from lamella.services.keys import Keys, require
 from lamella.services.ports import Principal
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
+ADMIN: Final = "/v1/admin"
+"""Where the admin API begins: what is below is limited, audited and scoped to projects."""
+
 PUBLIC: Final = "public"
 PAGES: Final = "pages"
 _ATTRIBUTE: Final = "lamella_access"
+_SCOPE: Final = "lamella_scope"
+Scope: TypeAlias = Callable[[Principal, Mapping[str, Any]], None]
+"""Checks the caller's projects against the path's values. Raises Forbidden."""
+
 _FRAMEWORK_ROUTES: Final = frozenset({"static", "openapi.spec"})
 _BEARER: Final = "Bearer "
 
 
-def needs(access: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """A decorator that lets callers of this role or higher in; PUBLIC asks for no key, PAGES for a log-in."""
+def whole_installation(holder: Principal, _values: Mapping[str, Any]) -> None:
+    """The scope of a route that says nothing: only keys that reach every project."""
+    if holder.projects is not None:
+        raise Forbidden(
+            f"key {holder.name!r} reaches project {', '.join(holder.projects)} only, this concerns all of them; "
+            f"ask an admin for a key without projects"
+        )
+
+
+def needs(access: str, *, scope: Scope = whole_installation) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """A decorator that lets callers of this role or higher in; PUBLIC asks for no key, PAGES for a log-in.
+
+    In the admin API, `scope` holds a key that is limited to some projects to those.
+    """
 
     def mark(view: Callable[P, R]) -> Callable[P, R]:
         setattr(view, _ATTRIBUTE, access)
+        setattr(view, _SCOPE, scope)
         return view
 
     return mark
@@ -64,6 +84,9 @@ def install_auth(app: Flask, keys: Keys, *, host: str) -> None:
             return
         g.principal = keys.verify(_bearer())
         require(g.principal, wanted)
+        if request.path.startswith(ADMIN) and request.endpoint is not None:
+            scope: Scope = getattr(app.view_functions[request.endpoint], _SCOPE, whole_installation)
+            scope(g.principal, request.view_args or {})
 
 
 def principal() -> Principal:
@@ -105,6 +128,9 @@ def _called_name() -> str:
 
 def _bearer() -> str:
     header = request.headers.get("Authorization", "")
+    # The other way in that the OpenFeature Remote Evaluation Protocol names.
+    if not header and "X-API-Key" in request.headers:
+        return request.headers["X-API-Key"].strip()
     if not header.startswith(_BEARER):
         raise Unauthenticated("send a key as 'Authorization: Bearer lam_...'; `lamella keys create` makes one")
     return header.removeprefix(_BEARER).strip()

@@ -6,9 +6,17 @@ from typing import Any, Final
 from apiflask import APIFlask
 from pydantic import BaseModel
 
+from lamella.web.answers import ANSWERS, PROPOSING, ConfigurationBody
 from lamella.web.auth import PAGES, PUBLIC, access_of
 from lamella.web.problems import MEDIA_TYPE
-from lamella.web.schemas import EventsBody, Problem, RecommendationBody
+from lamella.web.schemas import (
+    EvaluationBody,
+    EvaluationFailure,
+    EventsBody,
+    ExposuresBody,
+    Problem,
+    RecommendationBody,
+)
 
 DESCRIPTION: Final = (
     "Layered online experiments for recommenders. Every error is application/problem+json with a stable `code`; "
@@ -17,6 +25,10 @@ DESCRIPTION: Final = (
 HAND_PARSED: Final[Mapping[str, type[BaseModel]]] = {
     "serving.recommend": RecommendationBody,
     "serving.take_events": EventsBody,
+    "whole.put_configuration": ConfigurationBody,
+    "exposures.take_exposures": ExposuresBody,
+    "ofrep.evaluate_flag": EvaluationBody,
+    "ofrep.evaluate_flags": EvaluationBody,
 }
 """Routes that read their body themselves, with the model that says what they accept."""
 
@@ -49,8 +61,11 @@ def install_openapi(app: APIFlask) -> None:
             raise TypeError("the OpenAPI document is made as JSON only; do not set SPEC_FORMAT")
         schemas = spec.setdefault("components", {}).setdefault("schemas", {})
         _register(schemas, Problem)
+        _register(schemas, EvaluationFailure)
         for endpoint, _, operation in operations(app, spec):
             _complete(app, schemas, endpoint, operation)
+        # Several blueprints share a heading.
+        spec["tags"] = list({each["name"]: each for each in spec.get("tags", ())}.values())
         # APIFlask's own shape of an error, which nothing here answers with.
         schemas.pop("HTTPError", None)
         return spec
@@ -96,6 +111,7 @@ def _complete(app: APIFlask, schemas: dict[str, Any], endpoint: str, operation: 
     answers = operation.setdefault("responses", {})
     if not any(status < "300" for status in answers):
         answers["200"] = {"description": "Done", "content": {"application/json": {"schema": {"type": "object"}}}}
+    _describe_good_answers(schemas, endpoint, answers)
     if access not in (PUBLIC, PAGES):
         _add_problems(answers, _SHARED_ANSWERS)
         if "requestBody" in operation:
@@ -108,9 +124,26 @@ def _complete(app: APIFlask, schemas: dict[str, Any], endpoint: str, operation: 
     for status, answer in answers.items():
         if endpoint == "health.readyz":
             answer["content"] = {"application/json": {"schema": {"type": "object"}}}
+        elif status >= "400" and endpoint.startswith("ofrep."):
+            answer["content"] = {"application/json": {"schema": _reference(EvaluationFailure)}}
         elif status >= "400":
             answer["content"] = {MEDIA_TYPE: {"schema": _reference(Problem)}}
     operation["responses"] = dict(sorted(answers.items()))
+
+
+def _describe_good_answers(schemas: dict[str, Any], endpoint: str, answers: dict[str, Any]) -> None:
+    """Gives each 2xx of a route with a model in ANSWERS its schema; a 202 of a change shows the proposal."""
+    model = ANSWERS.get(endpoint)
+    if model is None:
+        return
+    has_done = any(status in ("200", "201") for status in answers)
+    if not has_done and not endpoint.startswith("models."):
+        answers["200"] = {"description": "Done"}
+    for status, answer in answers.items():
+        if status < "300" and status != "204":
+            shown = PROPOSING if status == "202" and not endpoint.startswith("models.") else model
+            _register(schemas, shown)
+            answer["content"] = {"application/json": {"schema": _reference(shown)}}
 
 
 def _add_problems(answers: dict[str, Any], described: Mapping[str, str]) -> None:
@@ -123,7 +156,7 @@ def _reference(model: type[BaseModel]) -> dict[str, str]:
 
 
 def _register(schemas: dict[str, Any], model: type[BaseModel]) -> None:
-    schema = model.model_json_schema(ref_template=f"#/components/schemas/{model.__name__}.{{model}}")
+    schema = model.model_json_schema(by_alias=True, ref_template=f"#/components/schemas/{model.__name__}.{{model}}")
     for name, nested in schema.pop("$defs", {}).items():
         schemas[f"{model.__name__}.{name}"] = nested
     schemas[model.__name__] = schema

@@ -17,7 +17,7 @@ MOST_ITEMS: Final = 100
 MOST_EXCLUDED: Final = 1_000
 MOST_EVENTS: Final = 1_000
 
-_WANTED: Final = frozenset({"unit", "context", "k", "exclude", "request_id"})
+_WANTED: Final = frozenset({"unit", "context", "k", "exclude", "request_id", "preview"})
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -30,6 +30,7 @@ class Wanted:
     k: int | None
     exclude: frozenset[str]
     request_id: str | None = None
+    preview: str | None = None
 
 
 def parse_wanted(body: Mapping[str, object]) -> Wanted:
@@ -41,9 +42,11 @@ def parse_wanted(body: Mapping[str, object]) -> Wanted:
     exclude = _parse_exclude(body.get("exclude", []), faults)
     chosen = body.get("request_id")
     request_id = None if chosen is None else parse_text("request_id", chosen, faults)
+    token = body.get("preview")
+    preview = None if token is None else parse_text("preview", token, faults)
     if faults:
         raise InvalidInput(*faults)
-    return Wanted(unit=unit, context=context, k=k, exclude=exclude, request_id=request_id)
+    return Wanted(unit=unit, context=context, k=k, exclude=exclude, request_id=request_id, preview=preview)
 
 
 def parse_text(name: str, text: object, faults: list[str]) -> str:
@@ -79,16 +82,16 @@ def parse_context(context: object, faults: list[str]) -> Mapping[str, Json]:
     return context
 
 
-def parse_batch(body: Mapping[str, object]) -> Sequence[object]:
-    """The events of a batch, each still to be read. Raises InvalidInput if it is no batch at all."""
-    faults = [f"{name}: is not a known field" for name in sorted(body.keys() - {"events"})]
-    events = body.get("events")
-    if "events" not in body:
-        faults.append("events: is missing")
+def parse_batch(body: Mapping[str, object], field: str = "events") -> Sequence[object]:
+    """The events or exposures of a batch, each still to be read. Raises InvalidInput if it is no batch at all."""
+    faults = [f"{name}: is not a known field" for name in sorted(body.keys() - {field})]
+    events = body.get(field)
+    if field not in body:
+        faults.append(f"{field}: is missing")
     elif not isinstance(events, list):
-        faults.append(f"events: is {_shown(events)}; send an array of events")
+        faults.append(f"{field}: is {_shown(events)}; send an array of {field}")
     elif not 1 <= len(events) <= MOST_EVENTS:
-        faults.append(f"events: holds {len(events)}; send 1 to {MOST_EVENTS} at a time")
+        faults.append(f"{field}: holds {len(events)}; send 1 to {MOST_EVENTS} at a time")
     if faults or not isinstance(events, list):
         raise InvalidInput(*faults)
     return events

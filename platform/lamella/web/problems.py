@@ -17,6 +17,7 @@ from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException
 
 from lamella import errors
+from lamella.web import ofrep_errors
 
 MEDIA_TYPE: Final = "application/problem+json"
 RETRY_SECONDS: Final = 2
@@ -28,6 +29,7 @@ STATUSES: Final[Mapping[type[errors.LamellaError], HTTPStatus]] = {
     errors.Forbidden: HTTPStatus.FORBIDDEN,
     errors.NotFound: HTTPStatus.NOT_FOUND,
     errors.Conflict: HTTPStatus.CONFLICT,
+    errors.IdempotencyMismatch: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.TrainingFault: HTTPStatus.CONFLICT,
     errors.Overloaded: HTTPStatus.TOO_MANY_REQUESTS,
     errors.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -58,11 +60,15 @@ TITLES: Final[Mapping[str, str]] = {
     "method_not_allowed": "The route does not know this method",
     "conflict": "It exists already, or moved meanwhile",
     "illegal_transition": "The lifecycle does not allow this move",
+    "idempotency_mismatch": "The Idempotency-Key belongs to another request",
+    "idempotency_in_progress": "The same request is at work",
+    "in_use": "Something still needs it",
     "configuration_moved": "Somebody else changed the configuration first",
     "precondition_failed": "The thing is not in the state that If-Match names",
     "body_too_large": "The body is too large",
     "unsupported_media_type": "The body is not declared as JSON",
     "overloaded": "A bounded buffer is full",
+    "rate_limited": "The key has used up its requests for now",
     "unavailable": "Something that lamella needs does not answer",
     "store_unavailable": "The store does not answer",
     "store_not_migrated": "The store's schema is not the one this version needs",
@@ -86,7 +92,13 @@ def install_problems(app: APIFlask) -> None:
 def render(
     status: int, code: str, detail: str, *, faults: Sequence[str] = (), headers: Mapping[str, str] | None = None
 ) -> Response:
-    """A response whose body is {type, title, status, detail, code, instance} and, where there are several, faults."""
+    """A response whose body is {type, title, status, detail, code, instance} and, where there are several, faults.
+
+    What speaks OFREP gets that protocol's shape instead.
+    """
+    if request.path.startswith(ofrep_errors.PREFIX):
+        g.problem = code
+        return ofrep_errors.failure(status, code, detail, headers or {})
     body: dict[str, object] = {
         "type": f"/docs#{code}",
         "title": TITLES.get(code, HTTPStatus(status).phrase),
@@ -122,6 +134,8 @@ def _lamella_problem(error: errors.LamellaError) -> Response:
 def _headers(error: errors.LamellaError, status: HTTPStatus) -> dict[str, str]:
     if isinstance(error, errors.Overloaded):
         return {"Retry-After": str(error.retry_after_seconds)}
+    if isinstance(error, errors.IdempotencyInProgress):
+        return {"Retry-After": "1"}
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         return {"Retry-After": str(RETRY_SECONDS)}
     if status == HTTPStatus.UNAUTHORIZED:

@@ -70,13 +70,17 @@ def install_requests(app: Flask, limits: Mapping[str, int]) -> None:
             return
         request.max_content_length = limits.get(request.endpoint, DEFAULT_BYTES)
         has_body = bool(request.content_length) or "Transfer-Encoding" in request.headers
-        if has_body and request.mimetype != _media_type(request.endpoint):
+        if has_body and request.mimetype not in _media_types(request.endpoint):
             raise UnsupportedMediaType
 
 
-def _media_type(endpoint: str) -> str:
-    """Forms come from the pages only."""
-    return "application/x-www-form-urlencoded" if endpoint.startswith("pages.") else "application/json"
+def _media_types(endpoint: str) -> tuple[str, ...]:
+    """Forms come from the pages only, YAML is for the whole configuration."""
+    if endpoint.startswith("pages."):
+        return ("application/x-www-form-urlencoded",)
+    if endpoint == "whole.put_configuration":
+        return ("application/json", "application/yaml", "application/x-yaml", "text/yaml")
+    return ("application/json",)
 
 
 def _malformed(body: bytes, error: ValueError | None) -> str:

@@ -18,6 +18,8 @@ Time: TypeAlias = Annotated[AwareDatetime, BeforeValidator(_time, json_schema_in
 Key: TypeAlias = Annotated[str, Field(min_length=1, max_length=128)]
 Identifier: TypeAlias = Annotated[str, Field(min_length=1, max_length=256)]
 Text: TypeAlias = Annotated[str, Field(max_length=10_000)]
+UnitName: TypeAlias = Literal["user", "device", "session"]
+ParameterTypeName: TypeAlias = Literal["string", "integer", "float", "boolean", "object"]
 Role: TypeAlias = Literal["client", "viewer", "experimenter", "approver", "admin"]
 
 
@@ -32,15 +34,38 @@ class LayerBody(Strict):
 
     key: Key
     salt: Key | None = None
-    unit: Literal["user", "device", "session"] = "user"
+    unit: UnitName = "user"
     description: Text = ""
+    domain: Key | None = None
+    is_launch: bool = False
+    project: Key = "default"
+
+
+class LayerPatch(Strict):
+    """What of a layer is to change; a missing field stays."""
+
+    salt: Key | None = None
+    unit: UnitName | None = None
+    description: Text | None = None
+    domain: Key | None = None
+    is_launch: bool | None = None
+    project: Key | None = None
+
+
+class ParameterPatch(Strict):
+    """What of a parameter is to change; a missing field stays."""
+
+    type: ParameterTypeName | None = None
+    default: JsonValue = None
+    layer: Key | None = None
+    description: Text | None = None
 
 
 class ParameterBody(Strict):
     """A parameter that a layer owns; `default` must have the stated type."""
 
     key: Key
-    type: Literal["string", "integer", "float", "boolean", "object"]
+    type: ParameterTypeName
     default: JsonValue
     layer: Key
     description: Text = ""
@@ -87,10 +112,31 @@ class PlanBody(Strict):
     on_verdict: str = "recommend"
 
 
+class PrerequisiteBody(Strict):
+    """A unit must be in one of `variants` of `experiment`, which runs in another layer."""
+
+    experiment: Key
+    variants: list[Key]
+
+
+class RampStepBody(Strict):
+    """A share of the layer's buckets, kept for at least `hold_hours`."""
+
+    share: Annotated[float, Field(gt=0, le=1)]
+    hold_hours: float
+
+
+class RampBody(Strict):
+    """Steps of growing share; a gated ramp takes a step only while the newest report finds no harm."""
+
+    steps: list[RampStepBody]
+    is_gated: bool = True
+
+
 class ExperimentBody(Strict):
     """An experiment, on `ranges` or (a new draft only) on free buckets for a `share` of its layer.
 
-    What GET adds (`status`, `phases`) may be sent back; writing it changes nothing.
+    What GET adds (`status`, `phases`, `ramped_at`, `start_faults`) may be sent back; writing it changes nothing.
     """
 
     key: Key
@@ -104,42 +150,122 @@ class ExperimentBody(Strict):
     share: Annotated[float, Field(gt=0, le=1)] | None = None
     variants: list[VariantBody]
     plan: PlanBody
+    requires: list[PrerequisiteBody] = Field(default_factory=list)
+    eligibility: Literal["leave", "stick"] = "leave"
+    ramp: RampBody | None = None
+    starts_at: str | None = None
+    ends_at: str | None = None
     status: str | None = None
     phases: list[dict[str, JsonValue]] | None = None
+    ramped_at: str | None = None
+    start_faults: list[str] | None = None
+
+
+class ExperimentPatch(Strict):
+    """What of an experiment is to change; a missing field stays, `plan` and `variants` are replaced whole."""
+
+    layer: Key | None = None
+    name: Text | None = None
+    hypothesis: Text | None = None
+    owner: Text | None = None
+    rule: JsonValue = None
+    forced: dict[str, str] | None = None
+    ranges: list[RangeBody] | None = None
+    variants: list[VariantBody] | None = None
+    plan: PlanBody | None = None
+    requires: list[PrerequisiteBody] | None = None
+    eligibility: Literal["leave", "stick"] | None = None
+    ramp: RampBody | None = None
+    starts_at: str | None = None
+    ends_at: str | None = None
+
+
+class ShareBody(Strict):
+    """The share of the layer's buckets that the experiment is to grow to."""
+
+    share: Annotated[float, Field(gt=0, le=1)]
+
+
+class PhaseBody(Strict):
+    """What a new phase changes; a missing field stays. `rerandomise` gives every unit a fresh variant."""
+
+    variants: list[VariantBody] | None = None
+    rule: JsonValue = None
+    ranges: list[RangeBody] | None = None
+    rerandomise: bool = True
+    salt: Key | None = None
+
+
+class OverrideBody(Strict):
+    """The variant that a unit is to get."""
+
+    variant: Key
+
+
+class PreviewBody(Strict):
+    """The variant that the link shows, and for how long it works."""
+
+    variant: Key
+    hours: Annotated[int, Field(ge=1, le=720)] = 24
+
+
+class DomainBody(Strict):
+    """A share of traffic that holds layers: buckets of the root space, or of a layer that it is nested in."""
+
+    key: Key
+    ranges: list[RangeBody]
+    layer: Key | None = None
+    is_overlapping: bool = True
+    unit: UnitName = "user"
+    description: Text = ""
+
+
+class DomainPatch(Strict):
+    """What of a domain is to change; a missing field stays."""
+
+    ranges: list[RangeBody] | None = None
+    layer: Key | None = None
+    is_overlapping: bool | None = None
+    unit: UnitName | None = None
+    description: Text | None = None
+
+
+class HoldoutBody(Strict):
+    """Units that get no experiment in a domain, or in all of them, for a period."""
+
+    key: Key
+    ranges: list[RangeBody]
+    salt: Key | None = None
+    domain: Key | None = None
+    unit: UnitName = "user"
+    starts_at: str | None = None
+    ends_at: str | None = None
+    description: Text = ""
+
+
+class HoldoutPatch(Strict):
+    """What of a holdout is to change; a missing field stays."""
+
+    ranges: list[RangeBody] | None = None
+    salt: Key | None = None
+    domain: Key | None = None
+    unit: UnitName | None = None
+    starts_at: str | None = None
+    ends_at: str | None = None
+    description: Text | None = None
+
+
+class WebhookBody(Strict):
+    """Whom to tell, and about which events: `experiment.start`, `experiment.*` or `*`."""
+
+    url: Annotated[str, Field(max_length=2_000)]
+    events: Annotated[list[Annotated[str, Field(max_length=100)]], Field(min_length=1, max_length=50)]
 
 
 class KillSwitchBody(Strict):
     """Whether every unit gets the defaults everywhere."""
 
     killed: bool
-
-
-class Query(BaseModel):
-    """The base of every query string: text comes in, so types are read from it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ExplainQuery(Query):
-    """Whom to explain; `context` is a JSON object."""
-
-    unit: str
-    context: str = "{}"
-
-
-class RevisionsQuery(Query):
-    """Which revisions to show."""
-
-    kind: Literal["layer", "parameter", "experiment", "configuration"] | None = None
-    key: str | None = None
-    limit: Annotated[int, Field(ge=1, le=1_000)] = 100
-
-
-class ExperimentsQuery(Query):
-    """Which experiments to show."""
-
-    layer: str | None = None
-    status: Literal["draft", "scheduled", "running", "paused", "stopped", "archived"] | None = None
 
 
 class ItemBody(Strict):
@@ -171,12 +297,15 @@ class KeyBody(Strict):
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
     role: Role
+    projects: Annotated[list[Key], Field(min_length=1, max_length=100)] | None = None
+    expires_at: Time | None = None
 
 
 class RecommendationBody(Strict):
     """Who asks, what is known about the request, and how many items are wanted (missing: the layers decide).
 
-    A caller that retries sends its own `request_id`: the same one is recorded once.
+    A caller that retries sends its own `request_id`: the same one is recorded once. `preview` is the token of a link
+    that shows one variant.
     """
 
     unit: Identifier
@@ -184,6 +313,7 @@ class RecommendationBody(Strict):
     k: Annotated[int, Field(ge=1, le=100)] | None = None
     exclude: Annotated[list[Identifier], Field(max_length=1_000)] = Field(default_factory=list)
     request_id: Identifier | None = None
+    preview: Identifier | None = None
 
 
 class EventBody(BaseModel):
@@ -206,6 +336,46 @@ class EventsBody(Strict):
     """Up to 1,000 events; each is accepted or rejected by itself."""
 
     events: Annotated[list[EventBody], Field(min_length=1, max_length=1_000)]
+
+
+class ExposureBody(BaseModel):
+    """The first time that a unit met a variant outside of a slate; names an experiment, a parameter or a phase.
+
+    A stated `variant` is recorded as it is; where it is missing, the unit is assigned as the exposure arrives.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    exposure_id: Identifier
+    unit: Identifier
+    experiment: Key | None = None
+    parameter: Key | None = None
+    phase: int | None = None
+    variant: Identifier | None = None
+    counted: bool = True
+    time: Time | None = None
+    context: dict[str, JsonValue] | None = None
+
+
+class ExposuresBody(Strict):
+    """Up to 1,000 exposures; each is accepted or rejected by itself."""
+
+    exposures: Annotated[list[ExposureBody], Field(min_length=1, max_length=1_000)]
+
+
+class EvaluationBody(BaseModel):
+    """OFREP's request: `context` holds `targetingKey`, perhaps `deviceKey` and `sessionKey`, and the attributes."""
+
+    context: dict[str, JsonValue]
+
+
+class EvaluationFailure(BaseModel):
+    """OFREP's failure. `key` is there where one flag was asked for; `code` is our own stable word."""
+
+    key: str | None = None
+    errorCode: Literal["PARSE_ERROR", "TARGETING_KEY_MISSING", "INVALID_CONTEXT", "FLAG_NOT_FOUND", "GENERAL"]  # noqa: N815 - the protocol's name
+    errorDetails: str  # noqa: N815 - the protocol's name
+    code: str
 
 
 class Problem(BaseModel):

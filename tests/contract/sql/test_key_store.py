@@ -11,25 +11,25 @@ ONE, TWO = (hashlib.sha256(name).digest() for name in (b"one", b"two"))
 
 
 def test_a_key_is_found_by_its_digest_only(stores):
-    stores.keys.add("ann", "admin", ONE, at=AT)
+    stores.keys.add(Principal(name="ann", role="admin"), ONE, at=AT)
     assert stores.keys.find(ONE) == Principal(name="ann", role="admin")
     assert stores.keys.find(TWO) is None
 
 
 def test_a_name_that_is_taken_is_a_conflict_that_keeps_the_first_key(stores):
-    stores.keys.add("ann", "admin", ONE, at=AT)
+    stores.keys.add(Principal(name="ann", role="admin"), ONE, at=AT)
     with pytest.raises(Conflict, match="'ann'"):
-        stores.keys.add("ann", "viewer", TWO, at=AT)
+        stores.keys.add(Principal(name="ann", role="viewer"), TWO, at=AT)
     assert stores.keys.names() == [Principal(name="ann", role="admin")]
 
 
 def test_a_revoked_key_is_unknown_and_its_name_is_free_again(stores):
-    stores.keys.add("ann", "admin", ONE, at=AT)
-    stores.keys.add("bob", "viewer", TWO, at=AT)
+    stores.keys.add(Principal(name="ann", role="admin"), ONE, at=AT)
+    stores.keys.add(Principal(name="bob", role="viewer"), TWO, at=AT)
     stores.keys.revoke("ann", at=AT)
     assert stores.keys.find(ONE) is None
     assert stores.keys.names() == [Principal(name="bob", role="viewer")]
-    stores.keys.add("ann", "client", hashlib.sha256(b"three").digest(), at=AT)
+    stores.keys.add(Principal(name="ann", role="client"), hashlib.sha256(b"three").digest(), at=AT)
     assert stores.keys.names()[0] == Principal(name="ann", role="client")
 
 

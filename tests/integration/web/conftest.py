@@ -10,11 +10,17 @@ from flask.testing import FlaskClient
 from lamella.bootstrap.web import ReadinessCheck, Services
 from lamella.config import Settings
 from lamella.experiments.document import experiment_from_document, layer_from_document, parameter_from_document
-from lamella.services.assigning import SnapshotHolder
+from lamella.services.assigning import Assigning, SnapshotHolder
+from lamella.services.changes import Changes
 from lamella.services.configuring import Configuring
+from lamella.services.exposing import Exposing
+from lamella.services.idempotency import Idempotency
 from lamella.services.keys import ROLES, Keys
+from lamella.services.previewing import Previews
 from lamella.services.recommending import Recommending
 from lamella.services.recording import Recording
+from lamella.services.webhooks import Webhooks
+from lamella.testing.admin import MemoryAnswerStore, MemoryAuditLog, MemoryProposalStore, MemoryWebhookStore
 from lamella.testing.analysis import MemoryAnalysisStore
 from lamella.testing.fakes import (
     FakeClock,
@@ -79,6 +85,13 @@ class Lab:
         self.record.ingest(limit=1_000, now=self.services.clock.now())
 
 
+class Secrets:
+    """A SecretStore with one secret for every name."""
+
+    def secret(self, name: str) -> bytes:
+        return name.encode().ljust(32, b"\0")
+
+
 def make_lab(*, settings: Settings | None = None, readiness: tuple[ReadinessCheck, ...] = ()) -> Lab:
     clock = FakeClock()
     store = MemoryConfigurationStore()
@@ -94,12 +107,16 @@ def make_lab(*, settings: Settings | None = None, readiness: tuple[ReadinessChec
     recommender = FakeRecommender(ITEMS, ["popularity@1", "mf@1"])
     keys = Keys(MemoryKeyStore(), clock)
     tasks = MemoryTaskQueue()
+    previews = Previews(Secrets(), clock)
     services = Services(
         settings=settings or Settings(),
         clock=clock,
         snapshots=snapshots,
+        assigning=Assigning(snapshots, previews=previews),
+        previews=previews,
         recommending=Recommending(
             snapshots=snapshots,
+            previews=previews,
             recommender=recommender,
             journal=record,
             clock=clock,
@@ -107,6 +124,7 @@ def make_lab(*, settings: Settings | None = None, readiness: tuple[ReadinessChec
             deadline_seconds=1.0,
         ),
         recording=Recording(record, clock),
+        exposing=Exposing(snapshots, record, clock),
         configuring=configuring,
         keys=keys,
         configuration=store,
@@ -117,6 +135,17 @@ def make_lab(*, settings: Settings | None = None, readiness: tuple[ReadinessChec
         trainings=MemoryTrainingRuns(),
         trainer=FakeTrainer(["mf", "popularity"]),
         tasks=tasks,
+        audit=MemoryAuditLog(),
+        idempotency=Idempotency(MemoryAnswerStore(), clock),
+        webhooks=Webhooks(MemoryWebhookStore(), clock),
+        changes=Changes(
+            store,
+            configuring,
+            MemoryProposalStore(),
+            clock,
+            ["ctr", "reading_depth"],
+            approvals_required=(settings or Settings()).approvals_required,
+        ),
         readiness=readiness,
     )
     return Lab(

@@ -29,7 +29,12 @@ def drafted(lab):
 def test_a_layer_is_created_listed_and_assigned_by_at_once(lab):
     answer = lab.call("POST", "/v1/admin/layers", json={"key": "presentation", "unit": "session"})
     assert answer.status_code == 201
-    assert answer.json == {"key": "presentation", "salt": "presentation", "unit": "session", "description": ""}
+    assert {name: answer.json[name] for name in ("key", "salt", "unit", "project")} == {
+        "key": "presentation",
+        "salt": "presentation",
+        "unit": "session",
+        "project": "default",
+    }
     assert lab.call("GET", "/v1/admin/layers").json["layers"][-1] == answer.json
     assert lab.services.snapshots.current().version == lab.services.configuration.version()
 
@@ -119,16 +124,16 @@ def test_a_change_with_the_right_etag_is_made_and_with_an_old_one_is_412(drafted
 
 def test_a_change_elsewhere_is_no_reason_to_refuse_a_right_etag(drafted, monkeypatch):
     etag = drafted.call("GET", PATH).headers["ETag"]
-    transition = drafted.services.configuring.transition
+    perform = drafted.services.changes.perform
     calls = []
 
-    def overtaken_once(key, move, **options):
+    def overtaken_once(change, **options):
         calls.append(options["expected"])
         if len(calls) == 1:
             raise ConfigurationMoved(1, 2)
-        return transition(key, move, **options)
+        return perform(change, **options)
 
-    monkeypatch.setattr(drafted.services.configuring, "transition", overtaken_once)
+    monkeypatch.setattr(drafted.services.changes, "perform", overtaken_once)
     assert drafted.call("POST", f"{PATH}/start", headers={"If-Match": etag}).status_code == 200
     assert len(calls) == 2
 
@@ -288,7 +293,8 @@ def test_a_new_key_is_shown_once_and_works(lab):
     answer = lab.call("POST", "/v1/admin/keys", json={"name": "app", "role": "client"})
     assert answer.status_code == 201
     assert answer.headers["Cache-Control"] == "no-store"
-    assert {"name": "app", "role": "client"} in lab.call("GET", "/v1/admin/keys").json["keys"]
+    listed = {"name": "app", "role": "client", "projects": None, "expires_at": None}
+    assert listed in lab.call("GET", "/v1/admin/keys").json["keys"]
     assert answer.json["key"] not in lab.call("GET", "/v1/admin/keys").get_data(as_text=True)
     refused = lab.client().get("/v1/admin/keys", headers={"Authorization": f"Bearer {answer.json['key']}"})
     assert refused.status_code == 403

@@ -1,4 +1,5 @@
 import io
+import re
 
 import pytest
 from structlog.testing import capture_logs
@@ -28,7 +29,7 @@ def api_rules(app):
 
 
 def path_of(rule):
-    return rule.rule.replace("<key>", "nothing").replace("<name>", "nothing").replace("<run_id>", "nothing")
+    return re.sub(r"<[^>]+>", "nothing", rule.rule)
 
 
 def classes(root=errors.LamellaError):
@@ -45,7 +46,7 @@ def test_every_route_answers_a_missing_key_with_a_problem(lab):
 
 def test_every_route_answers_a_wrong_method_with_a_problem_and_allow(lab):
     for rule in api_rules(lab.app):
-        answer = lab.client().patch(path_of(rule))
+        answer = lab.client().open(path_of(rule), method="PROPFIND")
         assert_problem(answer, 405, "method_not_allowed")
         assert rule.methods - {"OPTIONS", "HEAD"} <= set(answer.headers["Allow"].split(", "))
 
@@ -55,11 +56,11 @@ def test_every_route_with_a_body_answers_broken_json_with_its_place(lab):
     found = 0
     for path, methods in spec["paths"].items():
         for method, operation in methods.items():
-            if "requestBody" not in operation:
+            if "requestBody" not in operation or path.startswith("/ofrep/"):
                 continue
             found += 1
             answer = lab.call(
-                method.upper(), path.replace("{key}", "x"), data='{"a": 1,}', content_type="application/json"
+                method.upper(), re.sub(r"{[^}]+}", "x", path), data='{"a": 1,}', content_type="application/json"
             )
             body = assert_problem(answer, 400, "invalid_input")
             assert "line 1 column 8" in body["detail"], body
@@ -69,9 +70,9 @@ def test_every_route_with_a_body_answers_broken_json_with_its_place(lab):
 def test_every_route_with_a_body_answers_an_empty_body_a_wrong_type_and_a_wrong_shape(lab):
     for path, methods in lab.app.spec["paths"].items():
         for method, operation in methods.items():
-            if "requestBody" not in operation:
+            if "requestBody" not in operation or path.startswith("/ofrep/"):
                 continue
-            call = path.replace("{key}", "x")
+            call = re.sub(r"{[^}]+}", "x", path)
             assert_problem(
                 lab.call(method.upper(), call, data=b"", content_type="application/json"), 400, "invalid_input"
             )

@@ -31,7 +31,7 @@ from lamella.metrics.definitions import METRICS
 from lamella.services.configuring import Configuring
 from lamella.services.ports import ArmTotals
 from lamella_workers.process import Work
-from lamella_workers.tasks import analyse, ingest, upkeep
+from lamella_workers.tasks import advance, analyse, ingest, upkeep
 
 NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 
@@ -203,3 +203,18 @@ def test_a_turn_is_one_at_a_time_and_free_when_it_ends(redis_url: str) -> None:
 def test_a_turn_is_taken_where_the_broker_is_away() -> None:
     with turns("redis://127.0.0.1:1/0") as away, away.take("test") as mine:
         assert mine
+
+
+def test_what_is_due_is_done_in_a_revision_of_lamella(settings: Settings, services: WorkerServices) -> None:
+    configure(settings, "bold")
+    found = stores(settings)
+    configuring = Configuring(found.configuration, found.clock, METRICS)
+    bold = found.configuration.load().experiments[0]
+    configuring.update_experiment(replace(bold, ends_at=found.clock.now()), author="ann")
+    with capture_logs() as logs:
+        advance.advance(services)
+        advance.advance(services)
+    assert [each["move"] for each in logs if each["event"] == "advanced"] == ["stop"]
+    assert found.configuration.load().experiments[0].status is Status.STOPPED
+    assert found.configuration.revisions(limit=1)[0].author == "lamella"
+    found.engine.dispose()

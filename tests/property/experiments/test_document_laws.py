@@ -5,10 +5,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from configurations import experiments, json_values, layers, live_configurations, parameters
+from configurations import (
+    domains,
+    experiments,
+    holdouts,
+    json_values,
+    layers,
+    live_configurations,
+    parameters,
+    spaced_configurations,
+)
 from lamella.errors import InvalidInput
 from lamella.experiments import document
-from lamella.experiments.model import Configuration, Experiment, Json, Layer, Parameter
+from lamella.experiments.model import Configuration, Domain, Experiment, Holdout, Json, Layer, Parameter
 
 
 @given(layer=layers)
@@ -29,7 +38,19 @@ def test_an_experiment_comes_back_exactly_from_its_json(experiment: Experiment) 
     assert document.experiment_from_document(stored) == experiment
 
 
-@given(configuration=live_configurations())
+@given(domain=domains)
+def test_a_domain_comes_back_exactly_from_its_json(domain: Domain) -> None:
+    stored = orjson.loads(orjson.dumps(document.domain_document(domain)))
+    assert document.domain_from_document(stored) == domain
+
+
+@given(holdout=holdouts)
+def test_a_holdout_comes_back_exactly_from_its_json(holdout: Holdout) -> None:
+    stored = orjson.loads(orjson.dumps(document.holdout_document(holdout)))
+    assert document.holdout_from_document(stored) == holdout
+
+
+@given(configuration=live_configurations() | spaced_configurations())
 def test_a_configuration_comes_back_exactly_from_its_json(configuration: Configuration) -> None:
     stored = orjson.loads(orjson.dumps(document.configuration_document(configuration)))
     assert document.configuration_from_document(stored) == configuration

@@ -1,13 +1,15 @@
 import threading
 from collections.abc import Mapping
+from datetime import timedelta
 
 import pytest
 
 from configurations import draft, newsroom, running
 from lamella.errors import InvalidInput, StoreUnavailable
-from lamella.experiments.model import BUCKETS, Configuration, Json
+from lamella.experiments.model import BUCKETS, BucketRange, Configuration, Holdout, Json
+from lamella.experiments.traffic import add_holdout
 from lamella.services.assigning import Assigning, SnapshotHolder, check_context, check_unit
-from lamella.testing.fakes import START, MemoryConfigurationStore
+from lamella.testing.fakes import START, FakeClock, MemoryConfigurationStore
 
 
 class FlakyStore(MemoryConfigurationStore):
@@ -176,3 +178,27 @@ def test_a_context_nested_without_end_is_refused() -> None:
     assert isinstance(deep, Mapping)
     with pytest.raises(InvalidInput, match="nested more than 32 levels"):
         check_context(deep)
+
+
+def test_a_holdout_begins_and_ends_at_its_time_without_a_new_version() -> None:
+    everybody = (BucketRange(start=0, stop=BUCKETS),)
+    begins, ends = START + timedelta(hours=1), START + timedelta(hours=2)
+    holdout = Holdout(key="spring", salt="spring", ranges=everybody, starts_at=begins, ends_at=ends)
+    store, clock = FlakyStore(), FakeClock()
+    committed(store, add_holdout(running(newsroom(), draft(ranges=[(0, BUCKETS)])), holdout))
+    holder = SnapshotHolder(store, clock)
+    seen = []
+    for _ in range(4):
+        holder.refresh()
+        one = holder.current().assign("reader-1").assignments[1]
+        seen.append((one.variant is None, one.detail))
+        assert not holder.refresh()
+        clock.move(timedelta(minutes=45))
+    assert seen == [(False, ""), (False, ""), (True, "held out by 'spring'"), (False, "")]
+
+
+@pytest.mark.parametrize("units", [{}, {"phone": "x"}, {"user": ""}, {"user": "a\nb"}, {"device": "x" * 10_000}])
+def test_units_that_cannot_be_randomised_are_bad_input(units: dict[str, str]) -> None:
+    holder = SnapshotHolder(FlakyStore())
+    with pytest.raises(InvalidInput):
+        Assigning(holder).assign(units, {})

@@ -9,11 +9,26 @@ import orjson
 import sqlalchemy as sa
 
 from lamella.adapters.sql.engine import snapshot, writing
-from lamella.adapters.sql.schema import configuration, experiment, layer, parameter, phase, revision, variant
+from lamella.adapters.sql.schema import (
+    configuration,
+    domain,
+    experiment,
+    holdout,
+    layer,
+    parameter,
+    phase,
+    revision,
+    variant,
+)
+from lamella.adapters.sql.webhooks import enqueue
 from lamella.errors import ConfigurationMoved
 from lamella.experiments.document import (
+    domain_document,
+    domain_from_document,
     experiment_document,
     experiment_from_document,
+    holdout_document,
+    holdout_from_document,
     layer_document,
     layer_from_document,
     parameter_document,
@@ -22,7 +37,13 @@ from lamella.experiments.document import (
 from lamella.experiments.model import Configuration, Experiment, Json
 from lamella.services.ports import Revision
 
-_TABLES: Final = {"layer": layer, "parameter": parameter, "experiment": experiment}
+_TABLES: Final = {
+    "layer": layer,
+    "parameter": parameter,
+    "experiment": experiment,
+    "domain": domain,
+    "holdout": holdout,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +67,23 @@ class SqlConfigurationStore:
         """The newest configuration, all of it at one version."""
         with snapshot(self._engine) as connection:
             head = connection.execute(sa.select(configuration.c.version, configuration.c.killed)).one()
-            layers, parameters, experiments = (_stored(connection, kind).values() for kind in _TABLES)
+            held = {kind: [each.body for each in _stored(connection, kind).values()] for kind in _TABLES}
         return Configuration(
             version=head.version,
-            layers=tuple(layer_from_document(each.body) for each in layers),
-            parameters=tuple(parameter_from_document(each.body) for each in parameters),
-            experiments=tuple(experiment_from_document(each.body) for each in experiments),
+            layers=tuple(map(layer_from_document, held["layer"])),
+            parameters=tuple(map(parameter_from_document, held["parameter"])),
+            experiments=tuple(map(experiment_from_document, held["experiment"])),
             killed=head.killed,
+            domains=tuple(map(domain_from_document, held["domain"])),
+            holdouts=tuple(map(holdout_from_document, held["holdout"])),
         )
 
     def commit(self, after: Configuration, *, author: str, action: str, at: datetime) -> Configuration:
         """Store `after`, made from version `after.version`; the stored value has the next version.
 
-        Writes a revision for each layer, parameter and experiment that differs, and for the kill switch, in the same
-        transaction. Raises ConfigurationMoved, and changes nothing, if the newest version is not `after.version`.
+        Writes a revision for each layer, parameter, experiment, domain and holdout that differs, and for the kill
+        switch, in the same transaction. Raises ConfigurationMoved, and changes nothing, if the newest version is
+        not `after.version`.
         """
         stored = replace(after, version=after.version + 1)
         with writing(self._engine) as connection:
@@ -77,18 +101,38 @@ class SqlConfigurationStore:
             if changes:
                 rows = [{**common, "kind": k, "key": key, "before": b, "after": a} for k, key, b, a in changes]
                 connection.execute(sa.insert(revision), rows)
+                enqueue(connection, changes, version=stored.version, author=author, at=at, action=action)
         return stored
 
-    def revisions(self, *, kind: str | None = None, key: str | None = None, limit: int = 100) -> Sequence[Revision]:
-        """The newest revisions first."""
+    def revisions(
+        self,
+        *,
+        kind: str | None = None,
+        key: str | None = None,
+        author: str | None = None,
+        before: int | None = None,
+        limit: int = 100,
+    ) -> Sequence[Revision]:
+        """The newest revisions first; those with a number below `before`."""
         statement = sa.select(revision).order_by(revision.c.id.desc()).limit(limit)
-        if kind is not None:
-            statement = statement.where(revision.c.kind == kind)
-        if key is not None:
-            statement = statement.where(revision.c.key == key)
+        for column, wanted in ((revision.c.kind, kind), (revision.c.key, key), (revision.c.author, author)):
+            if wanted is not None:
+                statement = statement.where(column == wanted)
+        if before is not None:
+            statement = statement.where(revision.c.id < before)
         with self._engine.connect() as connection:
-            rows = connection.execute(statement).mappings().all()
-        return [Revision(**{name: value for name, value in row.items() if name != "id"}) for row in rows]
+            return [_revision(row) for row in connection.execute(statement).mappings()]
+
+    def revision(self, number: int) -> Revision | None:
+        """One revision, or None."""
+        with self._engine.connect() as connection:
+            row = connection.execute(sa.select(revision).where(revision.c.id == number)).mappings().one_or_none()
+        return None if row is None else _revision(row)
+
+
+def _revision(row: sa.RowMapping) -> Revision:
+    values = dict(row)
+    return Revision(number=values.pop("id"), **values)
 
 
 def _swap(connection: sa.Connection, expected: int, stored: Configuration) -> bool:
@@ -106,6 +150,8 @@ def _documents(of: Configuration) -> dict[str, dict[str, Mapping[str, Json]]]:
         "layer": {each.key: layer_document(each) for each in of.layers},
         "parameter": {each.key: parameter_document(each) for each in of.parameters},
         "experiment": {each.key: experiment_document(each) for each in of.experiments},
+        "domain": {each.key: domain_document(each) for each in of.domains},
+        "holdout": {each.key: holdout_document(each) for each in of.holdouts},
     }
 
 

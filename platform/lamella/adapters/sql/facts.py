@@ -23,7 +23,7 @@ from lamella.adapters.sql.schema import (
 )
 from lamella.adapters.sql.totals import Totals
 from lamella.events.codec import Fault, encode
-from lamella.events.contract import Click, Exposed, Feedback, Interaction, Read, Slate
+from lamella.events.contract import Click, Exposed, Exposure, Feedback, Interaction, Read, Slate
 
 _FACT: Final = ("time", "request_id", "unit", "arm")
 _EVENT: Final = (*_FACT, "event_id", "item")
@@ -47,6 +47,7 @@ class Ingest:
         served = self._store_slates(intake.slates)
         self._release(served, intake)
         refused = self._store_feedback(intake.feedback, served)
+        self._store_exposures(intake.exposures)
         self._quarantine(refused, intake.faults)
         self._totals.store(self._connection, self._ways)
         self.duplicate += intake.duplicate
@@ -117,6 +118,19 @@ class Ingest:
         for kind, stored in rows.items():
             self._count(self.stored, KIND[kind], len(stored))
         return refused
+
+    def _store_exposures(self, exposures: Mapping[bytes, Exposure]) -> None:
+        column = event_receipt.c.digest
+        known = {digest for (digest,) in self._ways.find(column, list(exposures), [column])}
+        new = {digest: each for digest, each in exposures.items() if digest not in known}
+        rows: list[Row] = [(digest, self._ways.moment(each.time)) for digest, each in new.items()]
+        self._ways.append(event_receipt, ("digest", "time"), rows)
+        numbers = self._arms.numbers(self._connection, ((each.exposed,) for each in new.values()))
+        self.numbers = {**self.numbers, **numbers}
+        for each in new.values():
+            self._totals.add_exposure(each, numbers[each.exposed,])
+        self._count(self.stored, "exposure", len(new))
+        self._count(self.duplicate, "exposure", len(known))
 
     def _served_before(self, requests: Iterable[bytes], served: Mapping[bytes, object]) -> dict[bytes, tuple[int, str]]:
         wanted = [digest for digest in requests if digest not in served]

@@ -8,10 +8,14 @@ from datetime import date
 from typing import Final, TypeVar
 
 from lamella.events.codec import Fault, Record, decode
-from lamella.events.contract import Click, Feedback, Interaction, Read, Slate
+from lamella.events.contract import Click, Exposure, Feedback, Interaction, Read, Slate
 
 T = TypeVar("T")
 KIND: Final[dict[type[Record], str]] = {Slate: "slate", Click: "click", Read: "read", Interaction: "interaction"}
+
+
+# Exposures leave their receipts among those of events; no event id holds a control character.
+_EXPOSURE: Final = "\x1e"
 
 
 def digest_of(identity: str) -> bytes:
@@ -21,13 +25,14 @@ def digest_of(identity: str) -> bytes:
 
 @dataclass(slots=True)
 class Intake:
-    """The records of some batches, each once: slates by the digest of their request, feedback by that of its event.
+    """The records of some batches, each once: slates by the digest of their request, the others by that of their id.
 
     `duplicate` counts what was in the batches more than once, by kind.
     """
 
     slates: dict[bytes, Slate] = field(default_factory=dict)
     feedback: dict[bytes, Feedback] = field(default_factory=dict)
+    exposures: dict[bytes, Exposure] = field(default_factory=dict)
     faults: dict[bytes, Fault] = field(default_factory=dict)
     duplicate: Counter[str] = field(default_factory=Counter)
 
@@ -45,11 +50,13 @@ class Intake:
         """Takes in one record; the first of each id counts."""
         if isinstance(record, Slate):
             self._once(self.slates, digest_of(record.request_id), record, "slate")
+        elif isinstance(record, Exposure):
+            self._once(self.exposures, digest_of(_EXPOSURE + record.exposure_id), record, "exposure")
         else:
             self._once(self.feedback, digest_of(record.event_id), record, KIND[type(record)])
 
     def days(self) -> set[date]:
-        """The days of all records."""
+        """The days of all facts; a bare exposure is none."""
         days = {slate.time.date() for slate in self.slates.values()}
         return days | {event.time.date() for event in self.feedback.values()}
 

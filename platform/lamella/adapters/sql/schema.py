@@ -1,9 +1,10 @@
 """The tables. `alembic/versions` makes them; `alembic check` proves that both say the same.
 
-Configuration: configuration, layer, parameter, experiment, phase, variant, revision. Access: api_key. Intake: inbox,
-quarantine, slate_receipt, event_receipt. Dimension: arm, arm_member. Facts, partitioned by month on PostgreSQL:
-slate, impression, click, read, interaction. Derived in the transaction that stores the facts: exposure, unit_total.
-Results: report. Items and models: item, model_version, training_run.
+Configuration: configuration, domain, layer, parameter, experiment, phase, variant, holdout, revision. Access: api_key,
+secret. Intake: inbox, quarantine, slate_receipt, event_receipt. Dimension: arm, arm_member. Facts, partitioned by month
+on PostgreSQL: slate, impression, click, read, interaction. Derived in the transaction that stores the facts: exposure,
+unit_total. Results: report. Items and models: item, model_version, training_run. Administration: audit, kept_answer,
+webhook, delivery, proposal.
 """
 
 from typing import Any, Final
@@ -12,7 +13,7 @@ import sqlalchemy as sa
 
 from lamella.adapters.sql.types import Identity, UTCDateTime
 
-REVISION: Final = "0001"
+REVISION: Final = "0003"
 """The newest migration: what `alembic_version` must say for this code to run."""
 
 metadata: Final = sa.MetaData(
@@ -54,6 +55,15 @@ def _entity(name: str, *columns: sa.Column[Any]) -> sa.Table:
 layer: Final = _entity("layer")
 parameter: Final = _entity("parameter", _required("layer", sa.Text))
 experiment: Final = _entity("experiment", _required("layer", sa.Text), _required("status", sa.Text))
+domain: Final = _entity("domain")
+holdout: Final = _entity("holdout")
+
+secret: Final = sa.Table(
+    "secret",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    _required("value", sa.LargeBinary),
+)
 
 # Copies of what the experiments' bodies say, so that SQL can join the record with its phases.
 phase: Final = sa.Table(
@@ -99,6 +109,9 @@ api_key: Final = sa.Table(
     sa.Column("digest", sa.LargeBinary(32), nullable=False, unique=True),
     _required("created_at", UTCDateTime),
     sa.Column("revoked_at", UTCDateTime),
+    sa.Column("expires_at", UTCDateTime),
+    # None: every project.
+    sa.Column("projects", sa.JSON(none_as_null=True)),
 )
 # A name is free again once its key is revoked.
 sa.Index(
@@ -300,4 +313,75 @@ training_run: Final = sa.Table(
     _required("requested_at", UTCDateTime),
     _required("requested_by", sa.Text),
     sa.Column("reference", sa.Text),
+)
+
+# --- administration
+
+audit: Final = sa.Table(
+    "audit",
+    metadata,
+    sa.Column("number", Identity, primary_key=True),
+    sa.Column("at", UTCDateTime, nullable=False, index=True),
+    sa.Column("actor", sa.Text, nullable=False, index=True),
+    _required("role", sa.Text),
+    _required("address", sa.Text),
+    _required("method", sa.Text),
+    _required("route", sa.Text),
+    _required("path", sa.Text),
+    _required("request", sa.Text),
+    sa.Column("status", sa.Integer),
+    sa.Column("code", sa.Text),
+    sqlite_autoincrement=True,
+)
+# `body` and what goes with it are None while the request is at work.
+kept_answer: Final = sa.Table(
+    "kept_answer",
+    metadata,
+    sa.Column("holder", sa.Text, primary_key=True),
+    sa.Column("key", sa.Text, primary_key=True),
+    _required("digest", sa.LargeBinary(32)),
+    sa.Column("at", UTCDateTime, nullable=False, index=True),
+    sa.Column("status", sa.Integer),
+    sa.Column("headers", sa.JSON(none_as_null=True)),
+    sa.Column("body", sa.LargeBinary),
+)
+webhook: Final = sa.Table(
+    "webhook",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    _required("url", sa.Text),
+    _required("events", sa.JSON),
+    _required("secret", sa.Text),
+    _required("created_at", UTCDateTime),
+    _required("created_by", sa.Text),
+    _required("is_active", sa.Boolean),
+)
+delivery: Final = sa.Table(
+    "delivery",
+    metadata,
+    sa.Column("number", Identity, primary_key=True),
+    sa.Column("webhook", sa.Text, sa.ForeignKey("webhook.id", ondelete="CASCADE"), nullable=False, index=True),
+    _required("event", sa.Text),
+    _required("body", sa.JSON),
+    _required("created_at", UTCDateTime),
+    _required("due_at", UTCDateTime),
+    _required("status", sa.Text),
+    _required("tries", sa.Integer),
+    _required("answer", sa.Text),
+    sa.Index(None, "status", "due_at"),
+    sqlite_autoincrement=True,
+)
+proposal: Final = sa.Table(
+    "proposal",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    _required("operation", sa.Text),
+    _required("key", sa.Text),
+    _required("body", sa.JSON),
+    sa.Column("etag", sa.Text),
+    _required("author", sa.Text),
+    _required("created_at", UTCDateTime),
+    _required("status", sa.Text),
+    sa.Column("decided_by", sa.Text),
+    sa.Column("decided_at", UTCDateTime),
 )

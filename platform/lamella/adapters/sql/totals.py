@@ -13,7 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from lamella.adapters.sql.bulk import Bulk
 from lamella.adapters.sql.engine import is_postgresql
 from lamella.adapters.sql.schema import TOTALS, exposure, unit_total
-from lamella.events.contract import Click, Feedback, Interaction, Read, Slate
+from lamella.events.contract import Click, Exposed, Exposure, Feedback, Interaction, Read, Slate
 
 MICRO: Final = 1_000_000
 (
@@ -67,11 +67,20 @@ class Totals:
         if slate.fallbacks:
             row[FALLBACK_SLATES] += 1
         for each in slate.exposures:
-            first = self.firsts.get((each.phase, slate.unit))
-            if first is None:
-                self.firsts[each.phase, slate.unit] = _First(slate.time, each.variant, each.counted)
-            else:
-                first.see(slate.time, each.variant, counted=each.counted)
+            self.expose(slate.unit, slate.time, each)
+
+    def add_exposure(self, told: Exposure, arm: int) -> None:
+        """Counts an exposure without a slate: totals of zero, so that the unit takes part in the analysis."""
+        self._row(told.unit, arm, told.time)
+        self.expose(told.unit, told.time, told.exposed)
+
+    def expose(self, unit: str, time: datetime, exposed: Exposed) -> None:
+        """Counts one exposure; the earliest of a unit to a phase is kept."""
+        first = self.firsts.get((exposed.phase, unit))
+        if first is None:
+            self.firsts[exposed.phase, unit] = _First(time, exposed.variant, exposed.counted)
+        else:
+            first.see(time, exposed.variant, counted=exposed.counted)
 
     def add_feedback(self, event: Feedback, arm: int) -> None:
         """Counts the event under the arm of its slate, on its own day."""

@@ -1,85 +1,40 @@
-"""Layers, parameters, the kill switch, explanations and revisions."""
-
-from collections.abc import Mapping
+"""The kill switch, explanations and the metrics."""
 
 import orjson
 from apiflask import APIBlueprint
 from flask.typing import ResponseReturnValue
 
 from lamella.errors import InvalidInput
-from lamella.experiments.document import (
-    layer_document,
-    layer_from_document,
-    parameter_document,
-    parameter_from_document,
-)
 from lamella.experiments.explain import explain
 from lamella.experiments.model import Json
-from lamella.services.ports import Revision
-from lamella.web.auth import needs, principal
+from lamella.metrics.definitions import METRICS, Metric
+from lamella.web.approvals import submit
+from lamella.web.auth import needs
+from lamella.web.paging import page
 from lamella.web.parsing import parse_context, parse_text
-from lamella.web.preconditions import tagged
-from lamella.web.schemas import ExplainQuery, KillSwitchBody, LayerBody, ParameterBody, RevisionsQuery
-from lamella.web.wiring import refresh_snapshot, services
+from lamella.web.preconditions import shown
+from lamella.web.queries import ExplainQuery, PageQuery
+from lamella.web.schemas import KillSwitchBody
+from lamella.web.scopes import own_scope
+from lamella.web.wiring import services
 
 blueprint = APIBlueprint("configuration", __name__, url_prefix="/v1/admin", tag="Configuration")
-
-
-@blueprint.get("/layers")
-@needs("viewer")
-def list_layers() -> ResponseReturnValue:
-    """Every layer, in the order in which they assign."""
-    return {"layers": [layer_document(each) for each in services().configuration.load().layers]}
-
-
-@blueprint.post("/layers")
-@blueprint.input(LayerBody)
-@blueprint.doc(responses={201: "The layer as stored", 409: "The key is taken"})
-@needs("experimenter")
-def create_layer(json_data: LayerBody) -> ResponseReturnValue:
-    """Adds a layer; its salt is fixed from now on."""
-    layer = layer_from_document(json_data.model_dump(exclude_unset=True))
-    stored = layer_document(services().configuring.create_layer(layer, author=principal().name))
-    refresh_snapshot()
-    return stored, 201, tagged(stored)
-
-
-@blueprint.get("/parameters")
-@needs("viewer")
-def list_parameters() -> ResponseReturnValue:
-    """Every parameter with its type, default and the layer that owns it."""
-    return {"parameters": [parameter_document(each) for each in services().configuration.load().parameters]}
-
-
-@blueprint.post("/parameters")
-@blueprint.input(ParameterBody)
-@blueprint.doc(responses={201: "The parameter as stored", 409: "The key is taken"})
-@needs("experimenter")
-def create_parameter(json_data: ParameterBody) -> ResponseReturnValue:
-    """Adds a parameter to the layer that owns it from now on."""
-    parameter = parameter_from_document(json_data.model_dump(exclude_unset=True))
-    stored = parameter_document(services().configuring.create_parameter(parameter, author=principal().name))
-    refresh_snapshot()
-    return stored, 201, tagged(stored)
 
 
 @blueprint.get("/kill-switch")
 @needs("viewer")
 def show_kill_switch() -> ResponseReturnValue:
     """Whether every unit gets the defaults everywhere."""
-    return {"killed": services().configuration.load().killed}
+    return shown({"killed": services().configuration.load().killed})
 
 
 @blueprint.put("/kill-switch")
 @blueprint.input(KillSwitchBody)
+@blueprint.doc(responses={412: "It is not what If-Match names"})
 @needs("experimenter")
 def set_kill_switch(json_data: KillSwitchBody) -> ResponseReturnValue:
     """Turns all experiments off at once, or on again."""
-    configuring = services().configuring
-    change = configuring.kill if json_data.killed else configuring.unkill
-    after = change(author=principal().name)
-    refresh_snapshot()
-    return {"killed": after.killed}
+    return submit("kill" if json_data.killed else "unkill")
 
 
 @blueprint.get("/explain")
@@ -95,13 +50,26 @@ def explain_unit(query_data: ExplainQuery) -> ResponseReturnValue:
     return explain(services().snapshots.current(), unit, context)
 
 
-@blueprint.get("/revisions")
-@blueprint.input(RevisionsQuery, location="query")
-@needs("viewer")
-def list_revisions(query_data: RevisionsQuery) -> ResponseReturnValue:
-    """Who changed what and when, with before and after, newest first."""
-    found = services().configuration.revisions(kind=query_data.kind, key=query_data.key, limit=query_data.limit)
-    return {"revisions": [_revision(each) for each in found]}
+@blueprint.get("/metrics")
+@blueprint.input(PageQuery, location="query")
+@needs("viewer", scope=own_scope)
+def list_metrics(query_data: PageQuery) -> ResponseReturnValue:
+    """Every metric that a plan may name, with how it is computed and which way is better."""
+    metrics, cursor = page(list(METRICS.values()), query_data, lambda each: each.key)
+    return {"metrics": [_metric(each) for each in metrics], "next_cursor": cursor}
+
+
+def _metric(metric: Metric) -> dict[str, Json]:
+    return {
+        "key": metric.key,
+        "label": metric.label,
+        "label_zh": metric.label_zh,
+        "kind": metric.kind.value,
+        "unit": metric.unit.value,
+        "direction": metric.direction.value,
+        "numerator": list(metric.numerator),
+        "denominator": metric.denominator,
+    }
 
 
 def _read_context(text: str, faults: list[str]) -> object:
@@ -110,16 +78,3 @@ def _read_context(text: str, faults: list[str]) -> object:
     except orjson.JSONDecodeError as error:
         faults.append(f"context: is not JSON: {error}")
         return {}
-
-
-def _revision(revision: Revision) -> Mapping[str, Json]:
-    return {
-        "version": revision.version,
-        "author": revision.author,
-        "at": revision.at.isoformat(),
-        "action": revision.action,
-        "kind": revision.kind,
-        "key": revision.key,
-        "before": revision.before,
-        "after": revision.after,
-    }

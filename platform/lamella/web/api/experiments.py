@@ -1,146 +1,203 @@
 """Experiments: draft, change, and move through their life."""
 
-from collections.abc import Callable
 from functools import partial
-from typing import Final
 
 from apiflask import APIBlueprint
-from flask import request
 from flask.typing import ResponseReturnValue
 
-from lamella.errors import ConfigurationMoved, InvalidInput
+from lamella.errors import IllegalTransition, InvalidInput
 from lamella.experiments.document import experiment_document, experiment_from_document
-from lamella.experiments.model import Experiment
+from lamella.experiments.model import Configuration, Experiment, Json
 from lamella.experiments.selection import experiment_of
-from lamella.web.auth import needs, principal
-from lamella.web.preconditions import check_if_match, tagged
-from lamella.web.schemas import ExperimentBody, ExperimentsQuery
-from lamella.web.wiring import refresh_snapshot, services
+from lamella.services.changes import Change
+from lamella.services.foreseeing import power_warnings
+from lamella.web.approvals import submit
+from lamella.web.auth import needs
+from lamella.web.paging import page
+from lamella.web.preconditions import changed, shown
+from lamella.web.queries import ExperimentsQuery
+from lamella.web.schemas import ExperimentBody, ExperimentPatch, ShareBody
+from lamella.web.scopes import of_experiment, own_scope, reached_layers, require_layer
+from lamella.web.wiring import services
 
 blueprint = APIBlueprint("experiments", __name__, url_prefix="/v1/admin/experiments", tag="Experiments")
 
-_TRIES: Final = 4
+_MOVE = {
+    202: "Proposed; a second person has to approve it",
+    409: "Its status does not allow this move",
+    412: "It is not what If-Match names",
+}
+_READ_ONLY = {"status", "phases", "share", "ramped_at", "start_faults"}
 
 
 @blueprint.get("")
 @blueprint.input(ExperimentsQuery, location="query")
-@needs("viewer")
+@needs("viewer", scope=own_scope)
 def list_experiments(query_data: ExperimentsQuery) -> ResponseReturnValue:
-    """Every experiment, or those of a layer or a status."""
-    return {
-        "experiments": [
-            experiment_document(each)
-            for each in services().configuration.load().experiments
-            if query_data.layer in (None, each.layer) and query_data.status in (None, each.status.value)
-        ]
-    }
+    """Every experiment, or those of a layer, a status, an owner or a project."""
+    now = services().configuration.load()
+    reached = {each.key for each in reached_layers(now) if query_data.project in (None, each.project)}
+    found = [
+        each
+        for each in now.experiments
+        if each.layer in reached
+        and query_data.layer in (None, each.layer)
+        and query_data.status in (None, each.status.value)
+        and query_data.owner in (None, each.owner)
+    ]
+    experiments, cursor = page(found, query_data, lambda each: each.key)
+    return {"experiments": [experiment_document(each) for each in experiments], "next_cursor": cursor}
 
 
 @blueprint.post("")
 @blueprint.input(ExperimentBody)
 @blueprint.doc(responses={201: "The draft as stored", 409: "The key is taken"})
-@needs("experimenter")
+@needs("experimenter", scope=own_scope)
 def create_experiment(json_data: ExperimentBody) -> ResponseReturnValue:
     """Adds a draft, on the buckets of `ranges` or on free ones for a `share` of the layer."""
-    stored = services().configuring.create_experiment(
-        _experiment(json_data), share=json_data.share, author=principal().name
-    )
-    refresh_snapshot()
-    return _shown(stored, 201)
+    require_layer(json_data.layer)
+    create = partial(services().configuring.create_experiment, _experiment(json_data), share=json_data.share)
+    return shown(experiment_document(changed(create, _nothing)), 201)
 
 
 @blueprint.get("/<key>")
-@needs("viewer")
+@needs("viewer", scope=of_experiment)
 def show_experiment(key: str) -> ResponseReturnValue:
     """The experiment with its phases, and its ETag."""
-    return _shown(experiment_of(services().configuration.load(), key))
+    return shown(experiment_document(experiment_of(services().configuration.load(), key)))
 
 
 @blueprint.put("/<key>")
 @blueprint.input(ExperimentBody)
-@blueprint.doc(responses={409: "Its status does not allow the change", 412: "It is not what If-Match names"})
-@needs("experimenter")
+@blueprint.doc(responses=_MOVE)
+@needs("experimenter", scope=of_experiment)
 def update_experiment(key: str, json_data: ExperimentBody) -> ResponseReturnValue:
     """Changes a draft in everything, a running experiment in what moves nobody; a missing field gets its default."""
     if json_data.key != key:
         raise InvalidInput(f"key: is {json_data.key!r} in the body and {key!r} in the path; a key never changes")
     if json_data.share is not None:
         raise InvalidInput("share: chooses the buckets of a new draft only; send ranges")
-    wanted = _experiment(json_data)
-    return _shown(_changed(key, partial(services().configuring.update_experiment, wanted)))
+    require_layer(json_data.layer)
+    return submit("update", key, experiment_document(_experiment(json_data)))
+
+
+@blueprint.patch("/<key>")
+@blueprint.input(ExperimentPatch)
+@blueprint.doc(responses=_MOVE)
+@needs("experimenter", scope=of_experiment)
+def patch_experiment(key: str, json_data: ExperimentPatch) -> ResponseReturnValue:
+    """Changes the fields that the body names, under the same laws; the others stay."""
+    require_layer(json_data.layer)
+    before = experiment_document(experiment_of(services().configuration.load(), key))
+    wanted: dict[str, Json] = {**before, **json_data.model_dump(exclude_unset=True)}
+    return submit("update", key, experiment_document(experiment_from_document(wanted)))
+
+
+@blueprint.delete("/<key>")
+@blueprint.doc(responses={204: "The draft is gone", 409: "It ran, or another one requires it", 412: _MOVE[412]})
+@needs("experimenter", scope=of_experiment)
+def delete_experiment(key: str) -> ResponseReturnValue:
+    """Removes an experiment that never ran; what ran has a record and can be archived."""
+    change = Change(operation="delete", key=key)
+    changed(
+        lambda **options: services().changes.perform(change, **options),
+        lambda now: experiment_document(experiment_of(now, key)),
+    )
+    return "", 204
+
+
+@blueprint.post("/<key>/schedule")
+@blueprint.doc(responses=_MOVE)
+@needs("experimenter", scope=of_experiment)
+def schedule_experiment(key: str) -> ResponseReturnValue:
+    """Checks the draft, reserves its buckets, and starts it once `starts_at` has come."""
+    return submit("schedule", key)
+
+
+@blueprint.post("/<key>/unschedule")
+@blueprint.doc(responses=_MOVE)
+@needs("experimenter", scope=of_experiment)
+def unschedule_experiment(key: str) -> ResponseReturnValue:
+    """Makes it a draft again; its buckets are free."""
+    return submit("unschedule", key)
 
 
 @blueprint.post("/<key>/start")
-@blueprint.doc(responses={409: "Its status does not allow this move", 412: "It is not what If-Match names"})
-@needs("experimenter")
+@blueprint.doc(responses=_MOVE)
+@needs("experimenter", scope=of_experiment)
 def start_experiment(key: str) -> ResponseReturnValue:
     """Starts the first phase; the check-list names everything that is missing."""
-    return _moved(key, "start")
+    return submit("start", key)
 
 
 @blueprint.post("/<key>/pause")
-@blueprint.doc(responses={409: "Its status does not allow this move", 412: "It is not what If-Match names"})
-@needs("experimenter")
+@blueprint.doc(responses=_MOVE)
+@needs("experimenter", scope=of_experiment)
 def pause_experiment(key: str) -> ResponseReturnValue:
     """Gives its units the defaults for a while; its buckets stay held."""
-    return _moved(key, "pause")
+    return submit("pause", key)
 
 
 @blueprint.post("/<key>/resume")
-@blueprint.doc(responses={409: "Its status does not allow this move", 412: "It is not what If-Match names"})
-@needs("experimenter")
+@blueprint.doc(responses=_MOVE)
+@needs("experimenter", scope=of_experiment)
 def resume_experiment(key: str) -> ResponseReturnValue:
     """Goes on in the same phase; every unit finds its variant again."""
-    return _moved(key, "resume")
+    return submit("resume", key)
 
 
 @blueprint.post("/<key>/stop")
-@blueprint.doc(responses={409: "Its status does not allow this move", 412: "It is not what If-Match names"})
-@needs("experimenter")
+@blueprint.doc(responses=_MOVE)
+@needs("experimenter", scope=of_experiment)
 def stop_experiment(key: str) -> ResponseReturnValue:
     """Ends the experiment for good; its buckets are free."""
-    return _moved(key, "stop")
+    return submit("stop", key)
 
 
 @blueprint.post("/<key>/archive")
-@blueprint.doc(responses={409: "Its status does not allow this move", 412: "It is not what If-Match names"})
-@needs("experimenter")
+@blueprint.doc(responses=_MOVE)
+@needs("experimenter", scope=of_experiment)
 def archive_experiment(key: str) -> ResponseReturnValue:
     """Puts it out of the way; its record stays."""
-    return _moved(key, "archive")
+    return submit("archive", key)
 
 
-def _moved(key: str, move: str) -> ResponseReturnValue:
-    return _shown(_changed(key, partial(services().configuring.transition, key, move)))
+@blueprint.get("/<key>/checks")
+@needs("viewer", scope=of_experiment)
+def check_experiment(key: str) -> ResponseReturnValue:
+    """The start check-list without starting: every fault that a start would be refused for, and every warning.
 
-
-def _changed(key: str, change: Callable[..., Experiment]) -> Experiment:
-    """The experiment after the change, made only from a configuration in which it is what If-Match names.
-
-    A change elsewhere in the configuration is no reason to refuse: the comparison is made again.
+    A plan that the layer's measured traffic cannot power is a warning: it may start, and will probably find nothing.
     """
-    for tries_left in reversed(range(_TRIES)):
-        expected = None
-        if request.if_match:
-            seen = services().configuration.load()
-            check_if_match(experiment_document(experiment_of(seen, key)))
-            expected = seen.version
-        try:
-            after = change(author=principal().name, expected=expected)
-        except ConfigurationMoved:
-            if expected is None or not tries_left:
-                raise
-        else:
-            refresh_snapshot()
-            return after
-    raise AssertionError("unreachable: the last try returns or raises")  # pragma: no cover
+    now = services().configuration.load()
+    experiment = experiment_of(now, key)
+    faults: list[str] = []
+    try:
+        services().changes.preview(Change(operation="start", key=key))
+    except InvalidInput as error:
+        faults += error.faults
+    except IllegalTransition as error:
+        faults.append(str(error))
+    peers = (each for each in reversed(now.experiments) if each.layer == experiment.layer and each.phases)
+    measured = ((each, services().analysis.latest_report(each.key) or {}) for each in peers)
+    warnings = power_warnings(experiment, measured)
+    return {"may_start": not faults, "faults": faults, "warnings": warnings}
 
 
-def _shown(experiment: Experiment, status: int = 200) -> ResponseReturnValue:
-    document = experiment_document(experiment)
-    return document, status, tagged(document)
+@blueprint.post("/<key>/ramp")
+@blueprint.input(ShareBody)
+@blueprint.doc(responses=_MOVE)
+@needs("experimenter", scope=of_experiment)
+def ramp_experiment(key: str, json_data: ShareBody) -> ResponseReturnValue:
+    """Grows it to a share of its layer's buckets: those it has and more, so that nobody leaves."""
+    return submit("ramp", key, {"share": json_data.share})
 
 
 def _experiment(body: ExperimentBody) -> Experiment:
-    """The experiment that the body describes; status and phases are not the caller's to write."""
-    return experiment_from_document(body.model_dump(exclude_unset=True, exclude={"status", "phases", "share"}))
+    """The experiment that the body describes; what the life cycle keeps is not the caller's to write."""
+    return experiment_from_document(body.model_dump(exclude_unset=True, exclude=_READ_ONLY))
+
+
+def _nothing(_: Configuration) -> dict[str, Json]:
+    """What a creation is made from: If-Match names something that is there, so it never matches."""
+    return {}

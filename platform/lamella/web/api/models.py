@@ -10,7 +10,10 @@ from lamella.experiments.fields import plain
 from lamella.services.ports import Item, ModelVersion, TrainingRun
 from lamella.services.training import Order, queue_training
 from lamella.web.auth import needs, principal
+from lamella.web.paging import page
+from lamella.web.queries import ModelsQuery, PageQuery
 from lamella.web.schemas import ItemBody, ItemsBody, TrainingBody
+from lamella.web.scopes import own_scope
 from lamella.web.wiring import services
 
 blueprint = APIBlueprint("models", __name__, url_prefix="/v1/admin", tag="Items and models")
@@ -25,10 +28,17 @@ def put_items(json_data: ItemsBody) -> ResponseReturnValue:
 
 
 @blueprint.get("/models")
-@needs("viewer")
-def list_models() -> ResponseReturnValue:
-    """Every published model version, newest first, with its offline metrics."""
-    return {"models": [_version(each) for each in services().models.all()]}
+@blueprint.input(ModelsQuery, location="query")
+@needs("viewer", scope=own_scope)
+def list_models(query_data: ModelsQuery) -> ResponseReturnValue:
+    """Every published model version, newest first, with its offline metrics, or those of a name or a kind."""
+    found = [
+        each
+        for each in services().models.all()
+        if query_data.name in (None, each.name) and query_data.kind in (None, each.kind)
+    ]
+    models, cursor = page(found, query_data, lambda each: each.reference)
+    return {"models": [_version(each) for each in models], "next_cursor": cursor}
 
 
 @blueprint.post("/trainings")
@@ -56,10 +66,12 @@ def request_training(json_data: TrainingBody) -> ResponseReturnValue:
 
 
 @blueprint.get("/trainings")
+@blueprint.input(PageQuery, location="query")
 @needs("viewer")
-def list_trainings() -> ResponseReturnValue:
-    """The newest hundred trainings, newest first."""
-    return {"trainings": [_run(each) for each in services().trainings.all()]}
+def list_trainings(query_data: PageQuery) -> ResponseReturnValue:
+    """The newest thousand trainings, newest first."""
+    trainings, cursor = page(services().trainings.all(limit=1_000), query_data, lambda each: each.id)
+    return {"trainings": [_run(each) for each in trainings], "next_cursor": cursor}
 
 
 @blueprint.get("/trainings/<run_id>")

@@ -6,13 +6,14 @@ from flask.typing import ResponseReturnValue
 from lamella.errors import NotFound
 from lamella.experiments.selection import experiment_of
 from lamella.web.auth import needs
+from lamella.web.scopes import of_experiment
 from lamella.web.wiring import services
 
 blueprint = APIBlueprint("reports", __name__, url_prefix="/v1/admin/experiments/<key>", tag="Reports")
 
 
 @blueprint.get("/report")
-@needs("viewer")
+@needs("viewer", scope=of_experiment)
 def show_report(key: str) -> ResponseReturnValue:
     """The latest report."""
     found = experiment_of(services().configuration.load(), key)
@@ -23,7 +24,7 @@ def show_report(key: str) -> ResponseReturnValue:
 
 
 @blueprint.get("/reports")
-@needs("viewer")
+@needs("viewer", scope=of_experiment)
 def list_reports(key: str) -> ResponseReturnValue:
     """Every report of the current phase, oldest first: the looks that were taken."""
     found = experiment_of(services().configuration.load(), key)
@@ -33,7 +34,7 @@ def list_reports(key: str) -> ResponseReturnValue:
 
 @blueprint.post("/analyse")
 @blueprint.doc(responses={202: "Asked for; GET .../report shows it once a worker has written it"})
-@needs("experimenter")
+@needs("experimenter", scope=of_experiment)
 def request_analysis(key: str) -> ResponseReturnValue:
     """Asks a worker for a fresh report now."""
     found = experiment_of(services().configuration.load(), key)

@@ -37,7 +37,7 @@ def recommend() -> ResponseReturnValue:
 def take_events() -> ResponseReturnValue:
     """Takes clicks, reads and interactions; each is accepted or rejected by itself."""
     events = parse_batch(read_object(request.get_data()))
-    with _counting_appends("events"):
+    with counting_appends("events"):
         receipt = services().recording.events(events)
     telemetry().events.labels("accepted").inc(receipt.accepted)
     telemetry().events.labels("rejected").inc(len(receipt.rejected))
@@ -52,10 +52,15 @@ def take_events() -> ResponseReturnValue:
 
 
 def _answer(wanted: Wanted) -> Answer:
-    with _counting_appends("slate"):
+    with counting_appends("slate"):
         try:
             return services().recommending.recommend(
-                wanted.unit, wanted.context, k=wanted.k, exclude=wanted.exclude, request_id=wanted.request_id
+                wanted.unit,
+                wanted.context,
+                k=wanted.k,
+                exclude=wanted.exclude,
+                request_id=wanted.request_id,
+                preview=wanted.preview,
             )
         except NotFound as error:
             # The caller named no model: what is missing is missing on our side, and may come.
@@ -63,7 +68,7 @@ def _answer(wanted: Wanted) -> Answer:
 
 
 @contextmanager
-def _counting_appends(use: str) -> Iterator[None]:
+def counting_appends(use: str) -> Iterator[None]:
     """Counts what became of the append to the inbox inside; a request that never got there counts nothing."""
     try:
         yield
