@@ -154,7 +154,7 @@ def test_a_lift_without_bounds_or_value_is_said_in_words():
     half = contender(low=0.4, high=None)
     assert "from +40.00% without upper bound" in judge([half], QUESTION, END).reason
     none = Contender(variant="b", lift=None, low=None, high=None, p=0.001, good=1.0, is_better=True, is_worse=False)
-    assert "without a relative lift, because control is 0" in judge([none], QUESTION, END).reason
+    assert "is undefined, because control is 0" in judge([none], QUESTION, END).reason
 
 
 def check(passed, key="sample_ratio", *, blocking=True):
