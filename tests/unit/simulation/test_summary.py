@@ -64,7 +64,7 @@ def test_the_document_holds_every_field_of_the_promised_schema():
                         "variant": "control",
                         "value": 0.05,
                         "relative_lift": None,
-                        "ci": None,
+                        "ci": [None, None],
                         "p": None,
                     },
                     {
