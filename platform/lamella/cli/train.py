@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 def train(
     kind: str, name: str | None, pairs: tuple[str, ...], seed: int, *, is_queued: bool, data_dir: Path | None
 ) -> None:
-    """Train a model of KIND (popularity, mf, textcnn) on the record and publish it as a version.
+    """Train a model of KIND (newest, popularity, mf, textcnn) on the record and publish it as a version.
 
     It runs in this process, over the store of the settings.
     """

@@ -45,12 +45,14 @@ class Dataset:
 
     `training` comes first and is what a model fits; `validation` stops the training early; `held_out`, the newest
     tenth, is only measured. `items` are all catalogue items and all items that were shown, by key; `titles` stand
-    beside them ("" where the catalogue has none). `users` are those of all three parts, by key.
+    beside them ("" where the catalogue has none), and `published`: (len(items),) float64, POSIX seconds (-inf where
+    the catalogue has none). `users` are those of all three parts, by key.
     """
 
     users: tuple[str, ...]
     items: tuple[str, ...]
     titles: tuple[str, ...]
+    published: NDArray[np.float64]
     training: Impressions
     validation: Impressions
     held_out: Impressions
@@ -94,10 +96,35 @@ def build(log: TrainingLog, items: Sequence[Item]) -> Dataset:
         users=tuple(users),
         items=tuple(item_keys),
         titles=tuple(titles.get(key, "") for key in item_keys),
+        published=_published(items, item_keys),
         training=training,
         validation=whole.take(slice(first, second)),
         held_out=whole.take(slice(second, n)),
     )
+
+
+def without_log(items: Sequence[Item]) -> Dataset:
+    """The dataset of the catalogue alone. Raises TrainingFault if that is empty."""
+    if not items:
+        raise TrainingFault("the catalogue is empty; put items first: lamella items import FILE")
+    rows, shares = np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.float32)
+    nothing = Impressions(user=rows, item=rows, rank=rows, clicked=shares)
+    ordered = sorted(items, key=lambda item: item.key)
+    keys = tuple(item.key for item in ordered)
+    return Dataset(
+        users=(),
+        items=keys,
+        titles=tuple(item.title for item in ordered),
+        published=_published(items, keys),
+        training=nothing,
+        validation=nothing,
+        held_out=nothing,
+    )
+
+
+def _published(items: Sequence[Item], keys: Sequence[str]) -> NDArray[np.float64]:
+    moments = {item.key: item.published_at.timestamp() for item in items}
+    return np.array([moments.get(key, -np.inf) for key in keys], dtype=np.float64)
 
 
 def _rows(keys: Iterable[str], table: Sequence[str]) -> NDArray[np.int32]:

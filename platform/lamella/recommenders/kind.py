@@ -28,12 +28,16 @@ class Fitted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind(Generic[H]):
-    """A registered model kind. `fit` takes the dataset, the hyperparameters, a seed and whom to tell the progress."""
+    """A registered model kind. `fit` takes the dataset, the hyperparameters, a seed and whom to tell the progress.
+
+    A kind that does not need the log is fitted on a dataset without impressions.
+    """
 
     name: str
     summary: str
     hyperparameters: type[H]
     fit: Callable[[Dataset, H, int, Progress], Fitted]
+    needs_log: bool = True
 
     def complete(self, values: Mapping[str, Json]) -> dict[str, Json]:
         """Every hyperparameter, `values` before the defaults. Raises InvalidInput listing each fault."""
@@ -55,6 +59,11 @@ class AnyKind(Protocol):
     @property
     def summary(self) -> str:
         """One line for people."""
+        ...
+
+    @property
+    def needs_log(self) -> bool:
+        """Whether it learns from impressions; otherwise the catalogue is enough."""
         ...
 
     def complete(self, values: Mapping[str, Json]) -> dict[str, Json]:

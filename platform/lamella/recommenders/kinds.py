@@ -5,10 +5,12 @@ from collections.abc import Mapping
 from typing import Final
 
 from lamella.errors import InvalidInput
-from lamella.recommenders import mf, popularity, textcnn
+from lamella.recommenders import mf, newest, popularity, textcnn
 from lamella.recommenders.kind import AnyKind
 
-KINDS: Final[Mapping[str, AnyKind]] = {each.name: each for each in (popularity.KIND, mf.KIND, textcnn.KIND)}
+KINDS: Final[Mapping[str, AnyKind]] = {
+    each.name: each for each in (newest.KIND, popularity.KIND, mf.KIND, textcnn.KIND)
+}
 
 
 def kind_named(name: str) -> AnyKind:

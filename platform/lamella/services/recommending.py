@@ -216,7 +216,11 @@ class Recommending:
         """The answer of the first stand-in that gives one; a late `wanted` is waited for in the end."""
         versions = self._recommender.versions()
         if not versions:
-            raise NotFound("model version", wanted, next_step="train one: lamella train popularity") from error
+            raise NotFound(
+                "model version",
+                wanted,
+                next_step="train one: `lamella train popularity`, or without any traffic yet `lamella train newest`",
+            ) from error
         for reference in stand_ins(wanted, versions):
             try:
                 return self._attempt(reference, call, self._deadline_seconds)

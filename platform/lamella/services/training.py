@@ -39,8 +39,12 @@ class Trainer(Protocol):
         """Every hyperparameter that the training would use. Raises InvalidInput for whatever is wrong. Cheap."""
         ...
 
+    def needs_log(self, kind: str) -> bool:
+        """Whether the kind learns from impressions; otherwise the catalogue is enough."""
+        ...
+
     def train(
-        self, run: TrainingRun, log: TrainingLog, items: Sequence[Item], *, at: datetime, progress: Progress
+        self, run: TrainingRun, log: TrainingLog | None, items: Sequence[Item], *, at: datetime, progress: Progress
     ) -> ModelVersion:
         """The published version, its `stamp["run"]` the run's id. Raises a LamellaError; nothing is published then."""
         ...
@@ -92,7 +96,7 @@ class Training:
         run = replace(run, status=RUNNING, progress=0.0, message="reading the record", reference=None)
         self._runs.put(run)
         try:
-            log = self._store.impressions()
+            log = self._store.impressions() if self._trainer.needs_log(run.kind) else None
             pulse = _Pulse(self._runs, run, self._monotonic, watch)
             version = self._trainer.train(run, log, self._catalogue.all(), at=self._clock.now(), progress=pulse.tell)
         except LamellaError as error:

@@ -165,20 +165,22 @@ def _counted(outcome: Outcome) -> Table:
 
 @contextmanager
 def _folder(options: DemoOptions, console: Console) -> Iterator[Path]:
-    """The data folder: the one asked for, or a temporary one that is removed unless something failed."""
+    """The data folder: the one asked for, or a temporary one that is removed unless a part of the service failed."""
     if options.data_dir is not None:
         yield options.data_dir
         return
     made = Path(tempfile.mkdtemp(prefix="lamella-demo-"))
+    is_left = False
     try:
         yield made
-    except Exception:
-        console.print(f"the data folder with the logs is left in {made}", highlight=False, markup=False)
+    except Exception as error:
+        is_left = not isinstance(error, InvalidInput)
         raise
-    except BaseException:
-        shutil.rmtree(made, ignore_errors=True)
-        raise
-    shutil.rmtree(made, ignore_errors=True)
+    finally:
+        if is_left:
+            console.print(f"the data folder with the logs is left in {made}", highlight=False, markup=False)
+        else:
+            shutil.rmtree(made, ignore_errors=True)
 
 
 def _announce(console: Console, line: str) -> None:

@@ -22,8 +22,8 @@ from lamella.supervisor import Supervisor
 ADMIN: Final = "demo"
 # What a simulation of weeks in a minute needs; a LAMELLA_* variable that is set goes before it.
 _PACE: Final = {
-    "INGEST_SECONDS": "0.5",
-    "ANALYSE_SECONDS": "2",
+    "INGEST_SECONDS": "1",
+    "ANALYSE_SECONDS": "3",
     "SNAPSHOT_POLL_SECONDS": "0.2",
     "STAGE_DEADLINE_MS": "10000",
     "LOG_LEVEL": "warning",

@@ -24,7 +24,7 @@ RANKING: Final = "rank-textcnn"
 NOTHING: Final = "layout-aa"
 CONTROL: Final = "control"
 TREATMENT: Final = "treatment"
-CANDIDATES: Final = 140
+CANDIDATES: Final = 80
 
 LOOKS: Final = 5
 MINIMUM_DAYS: Final = 7

@@ -18,8 +18,12 @@ class Planted:
     """What is true of an experiment: its treatment's relative lift in click rate, exactly 0 where nothing differs."""
 
     experiment: str
-    is_effect: bool
     relative_lift: float
+
+    @property
+    def is_effect(self) -> bool:
+        """Whether the treatment changes anything."""
+        return self.relative_lift != 0
 
     def is_told_by(self, decision: str) -> bool:
         """Whether a verdict says what is true.
@@ -107,7 +111,7 @@ def _ordered(truth: Document, report: Document) -> dict[str, Json]:
 
 
 def _metric_rows(metric: Document) -> list[dict[str, Json]]:
-    """One row an arm; control has no lift."""
+    """One row an arm; control has no lift, and null bounds."""
     compared = {str(each["variant"]): each for each in _objects(metric["comparisons"])}
     rows: list[dict[str, Json]] = []
     for arm in _objects(metric["arms"]):
@@ -118,7 +122,7 @@ def _metric_rows(metric: Document) -> list[dict[str, Json]]:
                 "variant": arm["variant"],
                 "value": arm["value"],
                 "relative_lift": comparison.get("relative_lift"),
-                "ci": comparison.get("ci"),
+                "ci": comparison.get("ci") or [None, None],
                 "p": comparison.get("p"),
             }
         )

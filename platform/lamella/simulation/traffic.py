@@ -90,7 +90,7 @@ class Traffic:
     service: Service
     start: datetime
     glass: HourGlass
-    threads: int = 6
+    threads: int = 4
 
     def run(self) -> Sent:
         """Makes every visit and sends what came of it; returns what was acknowledged.

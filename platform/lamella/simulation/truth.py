@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise, product
+from itertools import product
 from typing import Final, Protocol, TypeAlias
 
 import numpy as np
@@ -19,7 +19,7 @@ Values: TypeAlias = Mapping[str, Json]
 _CYCLE: Final = PAGES_REMEMBERED + 1
 _TOLERANCE: Final = 0.002
 _STEPS: Final = 12
-_GRID: Final = (-1.0, -0.5, 0.0, 0.5, 1.0)
+_BRACKETS: Final = ((0.0, 1.0), (0.0, 0.5), (0.5, 1.0), (-0.5, 0.0), (-1.0, -0.5))
 
 
 class Kitchen(Protocol):
@@ -114,31 +114,40 @@ def make_oracle(world: World, schedule: Schedule, kitchen: Kitchen, *, readers: 
 
 
 def solve_weight(lift_at: Callable[[float], float], wanted: float) -> float:
-    """The weight of the treatment's model, -1 to 1, whose true lift is `wanted` to within 0.002.
+    """A weight of the treatment's model, -1 to 1, whose true lift is `wanted` to within 0.002; above 0 if one is there.
 
-    Of several the one nearest to 0. Raises InvalidInput with the attainable range where no weight reaches it.
+    Raises InvalidInput with the attainable range where no weight reaches it. `lift_at` is expensive and is asked as
+    little as possible.
     """
-    points = [(weight, lift_at(weight)) for weight in _GRID]
-    brackets = sorted(pairwise(points), key=lambda pair: abs(pair[0][0] + pair[1][0]))
-    for near, far in brackets:
-        if min(near[1], far[1]) <= wanted <= max(near[1], far[1]):
-            return _bisect(lift_at, wanted, near, far)
-    lifts = [lift for _, lift in points]
+    known: dict[float, float] = {}
+
+    def at(weight: float) -> float:
+        if weight not in known:
+            known[weight] = lift_at(weight)
+        return known[weight]
+
+    for near, far in _BRACKETS:
+        if min(at(near), at(far)) <= wanted <= max(at(near), at(far)):
+            return _root(at, wanted, near, far)
     raise InvalidInput(
         f"effect {wanted:g} is more than these models can earn: with this seed and size the ranking treatment's true "
-        f"lift in click rate lies between {min(lifts):+.3f} and {max(lifts):+.3f}; choose a value in between"
+        f"lift in click rate lies between {min(known.values()):+.3f} and {max(known.values()):+.3f}; choose a value in "
+        "between"
     )
 
 
-def _bisect(
-    lift_at: Callable[[float], float], wanted: float, near: tuple[float, float], far: tuple[float, float]
-) -> float:
-    """The weight between two that bracket `wanted`, by halving the bracket."""
+def _root(lift_at: Callable[[float], float], wanted: float, near: float, far: float) -> float:
+    """The weight between two that bracket `wanted`, by false position. Source: Dowell and Jarratt (1971), Illinois."""
+    a, b = lift_at(near) - wanted, lift_at(far) - wanted
+    found, miss = (near, a) if abs(a) < abs(b) else (far, b)
     for _ in range(_STEPS):
-        if min(abs(near[1] - wanted), abs(far[1] - wanted)) <= _TOLERANCE:
+        if abs(miss) <= _TOLERANCE:
             break
-        weight = (near[0] + far[0]) / 2
-        middle = (weight, lift_at(weight))
-        is_beyond = (middle[1] - wanted) * (far[1] - wanted) > 0
-        near, far = (near, middle) if is_beyond else (middle, far)
-    return min((near, far), key=lambda point: abs(point[1] - wanted))[0]
+        found = (near * b - far * a) / (b - a)
+        miss = lift_at(found) - wanted
+        if miss * b < 0:
+            near, a = far, b
+        else:
+            a /= 2
+        far, b = found, miss
+    return found

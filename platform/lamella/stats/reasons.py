@@ -9,13 +9,13 @@ def win(winner: Contender, question: Question) -> str:
     """Why the winner may be shipped."""
     guarded = _listed([reading.label for reading in winner.guardrails])
     safe = f", and within margin: {guarded}" if guarded else ""
-    return f"{winner.variant}: {question.label} {effect(winner, question)}, significantly better{safe}."
+    return f"{winner.variant}: {_lift_in(question)} is {effect(winner, question)}, significantly better{safe}."
 
 
 def harm(worst: Contender, question: Question) -> str:
     """What got worse, the primary metric first."""
     if worst.is_worse:
-        return f"{worst.variant}: {question.label} {effect(worst, question)}, significantly worse."
+        return f"{worst.variant}: {_lift_in(question)} is {effect(worst, question)}, significantly worse."
     broken = next(reading for reading in worst.guardrails if reading.safety is Safety.HARMED)
     return f"{worst.variant}: the guardrail {broken.label} is worse than its margin of {_margin(broken)}."
 
@@ -33,33 +33,39 @@ def unsafe(contender: Contender) -> str:
 def nothing_that_matters(best: Contender, question: Question) -> str:
     """That the interval leaves no room for a lift that the plan cares about."""
     return (
-        f"No difference that matters: {best.variant} has {question.label} {effect(best, question)}; the whole interval "
-        f"is inside ±{question.minimum_effect:.1%}, the least lift that the plan cares about."
+        f"No difference that matters: for {best.variant} {_lift_in(question)} is {effect(best, question)}; the whole "
+        f"interval is inside ±{question.minimum_effect:.1%}, the least lift that the plan cares about."
     )
 
 
 def nothing_found(best: Contender, question: Question, *, arms: int, ending: str) -> str:
     """That the end came without significance, and what the interval still rules out."""
-    among = f"none of the {arms} treatments differs significantly; the best, " if arms > 1 else ""
+    which = f"any of the {arms} treatments; for the best, {best.variant}," if arms > 1 else f"{best.variant};"
     return (
-        f"{ending} No difference was found: {among}{best.variant}, has {question.label} {effect(best, question)}, "
-        f"p = {p_text(best.p)}; {_ruled_out(best)}."
+        f"{ending} No difference was found between control and {which} {_lift_in(question)} is "
+        f"{effect(best, question)}, p = {p_text(best.p)}: {_ruled_out(best)}."
     )
 
 
 def not_yet(leader: Contender, question: Question, *, waits_for: str) -> str:
     """Why the evidence does not suffice at this look."""
     held = unsafe(leader) if leader.is_better else f"not significant at this look (p = {p_text(leader.p)})"
-    return f"{leader.variant}: {question.label} {effect(leader, question)}; {held}. {waits_for}".strip()
+    return f"{leader.variant}: {_lift_in(question)} is {effect(leader, question)}; {held}. {waits_for}".strip()
 
 
 def effect(contender: Contender, question: Question) -> str:
     """The lift with its interval."""
     if contender.lift is None:
-        return "without a relative lift, because control is 0"
+        return "undefined, because control is 0"
     adjusted = ", adjusted for the time before" if contender.is_adjusted else ""
     bounds = _interval(contender.low, contender.high)
     return f"{contender.lift:+.2%} ({_level(question.level)} interval {bounds}{adjusted})"
+
+
+def _lift_in(question: Question) -> str:
+    """The lift's name inside a sentence; an abbreviation keeps its capitals."""
+    label = question.label
+    return f"the lift in {label if label[1:2].isupper() else label[:1].lower() + label[1:]}"
 
 
 def p_text(p: float | None) -> str:

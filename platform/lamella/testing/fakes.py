@@ -316,10 +316,14 @@ class FakeTrainer:
             raise InvalidInput(f"no kind {kind!r}; there are {', '.join(self._kinds)}")
         return {"epochs": 10, **hyperparameters}
 
+    def needs_log(self, kind: str) -> bool:  # noqa: ARG002
+        """Yes."""
+        return True
+
     def train(
         self,
         run: TrainingRun,
-        log: TrainingLog,  # noqa: ARG002
+        log: TrainingLog | None,  # noqa: ARG002
         items: Sequence[Item],  # noqa: ARG002
         *,
         at: datetime,  # noqa: ARG002

@@ -41,7 +41,7 @@ def test_every_fault_is_listed_and_a_near_name_suggested() -> None:
 
 
 def test_every_kind_is_registered_under_its_own_name() -> None:
-    assert set(KINDS) == {"popularity", "mf", "textcnn"}
+    assert set(KINDS) == {"newest", "popularity", "mf", "textcnn"}
     assert all(kind.name == name and kind.summary for name, kind in KINDS.items())
 
 

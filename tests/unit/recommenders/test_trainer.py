@@ -11,7 +11,7 @@ import pytest
 from lamella.errors import InvalidInput, TrainingFault
 from lamella.recommenders.registry import FolderRegistry
 from lamella.recommenders.trainer import KerasTrainer
-from lamella.services.ports import TrainingLog, TrainingRun
+from lamella.services.ports import Item, TrainingLog, TrainingRun
 from lamella.testing.fakes import MemoryModelCatalogue
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
@@ -84,3 +84,12 @@ def test_without_tensorflow_the_refusal_says_how_to_install_it(tmp_path: Path, m
     trainer = KerasTrainer(FolderRegistry(tmp_path, MemoryModelCatalogue()))
     with pytest.raises(TrainingFault, match=r"pip install 'lamella\[train\]'"):
         trainer.train(replace(RUN, kind="mf", name="mf"), log_of(2000), [], at=NOW, progress=lambda *_: None)
+
+
+def test_a_kind_that_needs_no_log_is_published_from_the_catalogue_alone(tmp_path: Path) -> None:
+    trainer = KerasTrainer(FolderRegistry(tmp_path, MemoryModelCatalogue()))
+    assert not trainer.needs_log("newest")
+    run = replace(RUN, kind="newest", name="newest")
+    items = [Item(key="a", title="A", published_at=NOW, attributes={})]
+    version = trainer.train(run, None, items, at=NOW, progress=lambda _share, _line: None)
+    assert (version.reference, version.metrics, version.stamp["rows"]) == ("newest@1", {}, 0)

@@ -146,7 +146,7 @@ def test_intervals_and_significance_never_contradict_in_any_method():
 def test_a_planted_lift_is_shipped_at_the_end_and_the_reason_has_the_numbers():
     verdict = report(experiment(GUARDED), BETTER, day=14)["verdict"]
     assert (verdict["decision"], verdict["variant"]) == ("ship", "treatment")
-    assert "Click-through rate +" in verdict["reason"]
+    assert "the lift in click-through rate is +" in verdict["reason"]
     assert "within margin: Reading depth" in verdict["reason"]
     assert verdict["numbers"]["boundary"] == pytest.approx(1.96, abs=0.1)
 

@@ -184,7 +184,7 @@ def test_where_no_ranker_answers_the_order_of_recall_stands() -> None:
 
 
 def test_where_nothing_is_published_the_answer_says_how_to_train() -> None:
-    with pytest.raises(NotFound, match="no model version 'mf@2'; train one: lamella train popularity"):
+    with pytest.raises(NotFound, match="no model version 'mf@2'; train one: `lamella train popularity`"):
         Bench({"recall.model": "mf@2"}, FakeRecommender(ITEMS, []))()
 
 

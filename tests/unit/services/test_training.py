@@ -30,8 +30,11 @@ class FakeTrainer:
             raise InvalidInput(f"no model kind {kind!r}", f"{name} was fine")
         return {"reg": 1.0, **hyperparameters}
 
+    def needs_log(self, kind: str) -> bool:
+        return kind == "mf"
+
     def train(
-        self, run: TrainingRun, log: TrainingLog, items: Sequence[Item], *, at: datetime, progress: Progress
+        self, run: TrainingRun, log: TrainingLog | None, items: Sequence[Item], *, at: datetime, progress: Progress
     ) -> ModelVersion:
         assert log is LOG
         assert [item.key for item in items] == ["i"]

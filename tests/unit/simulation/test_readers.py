@@ -32,7 +32,7 @@ def test_devices_and_subscribers_have_the_published_shares(many):
 
 def test_taste_moves_clicks_between_readers_and_leaves_each_topic_its_mean(many):
     assert many.taste.mean(axis=0) == pytest.approx(np.ones(13), abs=0.2)
-    assert many.taste.min() >= 0.1 - 1e-12
+    assert many.taste.min() >= 1 - Behaviour().taste_weight - 1e-12
     assert np.median(many.taste.max(axis=1)) > 3
 
 

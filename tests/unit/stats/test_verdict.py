@@ -57,7 +57,11 @@ def test_significantly_better_and_safe_ships_at_a_look_and_at_the_end():
 def test_the_reason_of_a_ship_holds_its_numbers():
     found = judge([contender(guardrails=[SAFE])], QUESTION, MIDWAY)
     assert found.variant == "b"
-    for part in ("b: Click-through rate +5.00%", "99.3% interval +2.00% to +8.00%", "within margin: Reading depth"):
+    for part in (
+        "b: the lift in click-through rate is +5.00%",
+        "99.3% interval +2.00% to +8.00%",
+        "within margin: Reading depth",
+    ):
         assert part in found.reason
     assert found.numbers["relative_lift"] == 0.05
 
@@ -150,7 +154,7 @@ def test_a_lift_without_bounds_or_value_is_said_in_words():
     half = contender(low=0.4, high=None)
     assert "from +40.00% without upper bound" in judge([half], QUESTION, END).reason
     none = Contender(variant="b", lift=None, low=None, high=None, p=0.001, good=1.0, is_better=True, is_worse=False)
-    assert "without a relative lift, because control is 0" in judge([none], QUESTION, END).reason
+    assert "is undefined, because control is 0" in judge([none], QUESTION, END).reason
 
 
 def check(passed, key="sample_ratio", *, blocking=True):

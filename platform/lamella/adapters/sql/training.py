@@ -39,7 +39,10 @@ class SqlTrainingStore:
                 ranks.extend(row.rank for row in page)
                 clicked.extend(row.clicked for row in page)
         if first is None or last is None:
-            raise TrainingFault("there is no impression in the window; serve some traffic, or widen it")
+            raise TrainingFault(
+                "there is no impression in the window; widen it, or serve some traffic first: `lamella train newest` "
+                "makes a model without any"
+            )
         return TrainingLog(
             units=units, items=items, ranks=ranks, clicked=[each == 1 for each in clicked], since=first, until=last
         )
