@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 PYTEST_ARGS ?= -n 2 --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check lint format types layers lock clean
+.PHONY: help install demo test test-long check lint format types layers lock clean
 
 help:  ## What can be made
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -27,6 +27,9 @@ demo: install  ## A newsroom of real headlines, from training to verdict (DEMO_A
 
 test: install  ## All tests, with their own PostgreSQL and Valkey
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-long: install  ## The long forms of tests: 100,000 units against flagd's evaluator
+	@$(BIN)/python -m pytest -n 2 -m long
 
 lint: install  ## Style and unused dependencies
 	@$(BIN)/ruff check

@@ -79,7 +79,7 @@ def test_flagd_gives_the_same_bucket_and_variant(alphabet: str) -> None:
     assert disagreements(spread(2_000, alphabet)) == []
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_flagd_gives_the_same_bucket_and_variant_to_100_000_units() -> None:
     assert disagreements([unit for alphabet in ALPHABETS for unit in spread(17_000, f"{alphabet}long-")]) == []
 
