@@ -5,11 +5,12 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from lamella.adapters.clock import FileClock, SystemClock
+from lamella.adapters.redis.channel import Channel
 from lamella.adapters.sql.analysis import SqlAnalysisStore
 from lamella.adapters.sql.answers import SqlAnswerStore
 from lamella.adapters.sql.audit import SqlAuditLog
 from lamella.adapters.sql.catalogue import SqlCatalogue, SqlModelCatalogue, SqlTrainingRuns
-from lamella.adapters.sql.configuration import SqlConfigurationStore
+from lamella.adapters.sql.configuration import SqlConfigurationStore, silence
 from lamella.adapters.sql.engine import create_engine, require_migrated
 from lamella.adapters.sql.exposures import SqlStickyStore
 from lamella.adapters.sql.keys import SqlKeyStore
@@ -66,7 +67,9 @@ def stores(settings: Settings, *, pool_size: int = 8) -> Stores:
     return Stores(
         engine=engine,
         clock=FileClock(settings.clock_file) if settings.clock_file else SystemClock(),
-        configuration=SqlConfigurationStore(engine),
+        configuration=SqlConfigurationStore(
+            engine, announce=Channel(settings.redis_url).announce if settings.redis_url else silence
+        ),
         sticky=SqlStickyStore(engine),
         secrets=SqlSecretStore(engine),
         keys=SqlKeyStore(engine),

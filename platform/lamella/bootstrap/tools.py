@@ -10,8 +10,10 @@ from lamella.config import Settings
 from lamella.metrics.definitions import METRICS
 from lamella.recommenders.registry import FolderRegistry
 from lamella.recommenders.trainer import KerasTrainer
+from lamella.services.admin_ports import AuditLog
 from lamella.services.changes import Changes
 from lamella.services.configuring import Configuring
+from lamella.services.foreseeing import Foreseeing
 from lamella.services.keys import Keys
 from lamella.services.ports import AnalysisStore, Catalogue, Clock, ConfigurationStore, ModelCatalogue, TrainingRuns
 from lamella.services.training import Training
@@ -33,6 +35,7 @@ class Tools:
     trainer: KerasTrainer
     trainings: TrainingRuns
     training: Training
+    audit: AuditLog
 
 
 @contextmanager
@@ -51,7 +54,8 @@ def open_tools(settings: Settings) -> Iterator[Tools]:
 
 def _tools(settings: Settings, found: Stores) -> Tools:
     registry = FolderRegistry(settings.models, found.models)
-    configuring = Configuring(found.configuration, found.clock, METRICS)
+    foreseeing = Foreseeing(found.analysis, found.clock)
+    configuring = Configuring(found.configuration, found.clock, METRICS, foreseeing=foreseeing)
     return Tools(
         clock=found.clock,
         configuration=found.configuration,
@@ -72,4 +76,5 @@ def _tools(settings: Settings, found: Stores) -> Tools:
         trainer=KerasTrainer(registry),
         trainings=found.trainings,
         training=training(settings, found),
+        audit=found.audit,
     )

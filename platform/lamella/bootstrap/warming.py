@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Final, Protocol
 
 from lamella.experiments.model import Configuration, Status
+from lamella.services.admin_ports import Approval
 from lamella.services.ports import ConfigurationStore, Revision
 
 _SUFFIX: Final = ".model"
@@ -43,9 +44,17 @@ class WarmConfiguration:
         self._host.warm(sorted(set(models_of(configuration))))
         return configuration
 
-    def commit(self, after: Configuration, *, author: str, action: str, at: datetime) -> Configuration:
+    def commit(
+        self,
+        after: Configuration,
+        *,
+        author: str,
+        action: str,
+        at: datetime,
+        approval: Approval | None = None,
+    ) -> Configuration:
         """As the store underneath."""
-        return self._inner.commit(after, author=author, action=action, at=at)
+        return self._inner.commit(after, author=author, action=action, at=at, approval=approval)
 
     def revisions(
         self,

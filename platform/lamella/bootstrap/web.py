@@ -1,5 +1,6 @@
 """The use cases of a web process."""
 
+import threading
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -8,6 +9,7 @@ from typing import Protocol
 
 from prometheus_client import CollectorRegistry
 
+from lamella.adapters.redis.channel import Channel
 from lamella.adapters.sql.journal import SqlJournal
 from lamella.bootstrap.connections import check_broker, task_queue
 from lamella.bootstrap.stores import Stores, stores
@@ -23,6 +25,7 @@ from lamella.services.assigning import Assigning, SnapshotHolder
 from lamella.services.changes import Changes
 from lamella.services.configuring import Configuring
 from lamella.services.exposing import Exposing
+from lamella.services.foreseeing import Foreseeing
 from lamella.services.idempotency import Idempotency
 from lamella.services.keys import Keys
 from lamella.services.ports import (
@@ -51,6 +54,17 @@ class Refreshing(Protocol):
         ...
 
 
+class Announcements(Protocol):
+    """Where new configurations are announced."""
+
+    def listen(self, heard: Callable[[], None], stop: threading.Event) -> None:
+        """Returns once `stop` is set; calls `heard` when it begins to listen and at each announcement.
+
+        Raises Unavailable where nothing can be heard.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadinessCheck:
     """One line of /readyz: `probe` returns where all is well and raises a LamellaError where it is not.
@@ -67,8 +81,9 @@ class ReadinessCheck:
 class Services:
     """The use cases and ports that the routes call.
 
-    `host` holds the models in memory; None where nothing there has to be kept fresh. `trainer` only checks orders
-    here. `metrics` collects this process's numbers.
+    `host` holds the models in memory; None where nothing there has to be kept fresh. `announcements` tell of new
+    configurations; None where only polling finds them. `trainer` only checks orders here. `metrics` collects this
+    process's numbers.
     """
 
     settings: Settings
@@ -94,6 +109,7 @@ class Services:
     webhooks: Webhooks
     changes: Changes
     host: Refreshing | None = None
+    announcements: Announcements | None = None
     readiness: Sequence[ReadinessCheck] = ()
     metrics: CollectorRegistry = field(default_factory=CollectorRegistry)
 
@@ -109,7 +125,8 @@ def web_services(settings: Settings) -> Services:
     host = ModelHost(registry, found.models)
     snapshots = SnapshotHolder(WarmConfiguration(found.configuration, host), found.clock)
     previews, remembering = Previews(found.secrets, found.clock), Remembering(found.sticky)
-    configuring = Configuring(found.configuration, found.clock, METRICS)
+    foreseeing = Foreseeing(found.analysis, found.clock)
+    configuring = Configuring(found.configuration, found.clock, METRICS, foreseeing=foreseeing)
     return Services(
         settings=settings,
         clock=found.clock,
@@ -156,6 +173,7 @@ def web_services(settings: Settings) -> Services:
             approvals_required=settings.approvals_required,
         ),
         host=host,
+        announcements=Channel(settings.redis_url) if settings.redis_url else None,
         readiness=_readiness(settings, found, snapshots),
     )
 

@@ -15,6 +15,7 @@ from lamella.recommenders.registry import FolderRegistry
 from lamella.recommenders.trainer import KerasTrainer
 from lamella.services.configuring import Configuring
 from lamella.services.deciding import Deciding
+from lamella.services.foreseeing import Foreseeing
 from lamella.services.ports import AnalysisStore, Clock, ConfigurationStore, RecordStore
 from lamella.services.ramping import Ramping
 from lamella.services.training import Training
@@ -49,14 +50,15 @@ def worker_services(settings: Settings) -> WorkerServices:
         found.engine.dispose()
         turns.close()
 
-    configuring = Configuring(found.configuration, found.clock, METRICS)
+    foreseeing = Foreseeing(found.analysis, found.clock)
+    configuring = Configuring(found.configuration, found.clock, METRICS, foreseeing=foreseeing)
     return WorkerServices(
         clock=found.clock,
         turns=turns,
         configuration=found.configuration,
         record=found.record,
         analysis=found.analysis,
-        deciding=Deciding(found.configuration, configuring),
+        deciding=Deciding(found.configuration, configuring, found.clock),
         ramping=Ramping(found.configuration, configuring, found.analysis, found.clock),
         training=training(settings, found),
         delivering=Delivering(

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 import orjson
 
+from lamella.cli.auditing import audited
 from lamella.cli.options import current_user, data_dir, example, settings_of
 from lamella.errors import InvalidInput
 from lamella.experiments.differences import Difference, differences
@@ -66,10 +67,12 @@ def apply(file: Path, *, dry_run: bool, data_dir: Path | None) -> None:
         elif dry_run:
             click.echo(f"{len(found)} changes; nothing was changed (--dry-run)")
         elif tools.changes.needs_approval(change):
-            proposal = tools.changes.propose(change, author=current_user())
+            with audited(tools, "config apply", str(file)):
+                proposal = tools.changes.propose(change, author=current_user())
             click.echo(f"proposed as {proposal.id}; a second person has to approve it")
         else:
-            done = tools.changes.perform(change, author=current_user(), expected=before.version)
+            with audited(tools, "config apply", str(file)):
+                done = tools.changes.perform(change, author=current_user(), expected=before.version)
             click.echo(f"{len(found)} changes; the configuration is at version {done.version}")
 
 

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import click
 
+from lamella.cli.auditing import audited
 from lamella.cli.options import as_json, current_user, data_dir, example, print_json, print_table, settings_of
 from lamella.experiments.document import experiment_document
-from lamella.experiments.model import BUCKETS, Experiment
+from lamella.experiments.model import BUCKETS, Experiment, Json
 from lamella.experiments.selection import experiment_of
 
 
@@ -46,11 +47,12 @@ def show(key: str, data_dir: Path | None) -> None:
 
 @experiments.command()
 @click.argument("key")
+@click.option("--accept-underpowered", is_flag=True, help="Start although the measured traffic is too small.")
 @data_dir
 @example("lamella experiments start ranking-textcnn")
-def start(key: str, data_dir: Path | None) -> None:
+def start(key: str, *, accept_underpowered: bool, data_dir: Path | None) -> None:
     """Start the experiment KEY: its plan is fixed and it begins to assign units."""
-    _move(key, "start", data_dir)
+    _move(key, "start", data_dir, accept_underpowered=accept_underpowered)
 
 
 @experiments.command()
@@ -62,11 +64,19 @@ def stop(key: str, data_dir: Path | None) -> None:
     _move(key, "stop", data_dir)
 
 
-def _move(key: str, move: str, data_dir: Path | None) -> None:
+def _move(key: str, move: str, data_dir: Path | None, *, accept_underpowered: bool = False) -> None:
     from lamella.bootstrap.tools import open_tools
+    from lamella.services.changes import Change
 
-    with open_tools(settings_of(data_dir=data_dir)) as tools:
-        moved = tools.configuring.transition(key, move, author=f"cli:{current_user()}")
+    body: dict[str, Json] = {"accept_underpowered": True} if accept_underpowered else {}
+    change = Change(operation=move, key=key, body=body)
+    author = f"cli:{current_user()}"
+    with open_tools(settings_of(data_dir=data_dir)) as tools, audited(tools, f"experiments {move}", key):
+        if tools.changes.needs_approval(change):
+            proposal = tools.changes.propose(change, author=author)
+            click.echo(f"proposed as {proposal.id}; a second person has to approve it")
+            return
+        moved = experiment_of(tools.changes.perform(change, author=author), key)
     click.echo(f"experiment {moved.key!r} is {moved.status.value}")
 
 

@@ -9,6 +9,7 @@ from typing import Final, TypeAlias
 
 import click
 
+from lamella.cli.auditing import audited
 from lamella.cli.options import data_dir, example, settings_of
 from lamella.errors import InvalidInput
 from lamella.experiments.model import Json
@@ -37,7 +38,7 @@ def import_items(file: Path, data_dir: Path | None) -> None:
     """
     from lamella.bootstrap.tools import open_tools
 
-    with open_tools(settings_of(data_dir=data_dir)) as tools:
+    with open_tools(settings_of(data_dir=data_dir)) as tools, audited(tools, "items import", str(file)):
         count = tools.catalogue.put(read_items(file, now=tools.clock.now()))
     click.echo(f"{count} items")
 

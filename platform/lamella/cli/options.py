@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lamella.config import PREFIX, Settings
+from lamella.errors import InvalidInput, InvalidSettings, LamellaError
 
 _PIPE_WIDTH: Final = 1000
 
@@ -64,6 +65,11 @@ def print_table(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) ->
     for row in rows:
         table.add_row(*(Text("" if row[column] is None else str(row[column])) for column in columns))
     Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH).print(table)
+
+
+def exit_code(error: LamellaError) -> int:
+    """2 where the caller has to change what it asked for, 1 for everything else."""
+    return 2 if isinstance(error, InvalidInput | InvalidSettings) else 1
 
 
 def current_user() -> str:

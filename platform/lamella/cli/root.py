@@ -8,8 +8,8 @@ from typing import Final
 import click
 
 from lamella import __version__
-from lamella.cli.options import example
-from lamella.errors import InvalidInput, InvalidSettings, LamellaError
+from lamella.cli.options import example, exit_code
+from lamella.errors import LamellaError
 
 COMMANDS: Final = {
     "beat": "lamella.cli.worker:beat",
@@ -56,11 +56,6 @@ class Commands(click.Group):
             # The reader of our output (head, less) has left; Python must not fail again while it flushes.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(0)
-
-
-def exit_code(error: LamellaError) -> int:
-    """2 where the caller has to change what it asked for, 1 for everything else."""
-    return 2 if isinstance(error, InvalidInput | InvalidSettings) else 1
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

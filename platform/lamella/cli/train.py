@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
+from lamella.cli.auditing import audited
 from lamella.cli.options import current_user, data_dir, example, settings_of
 from lamella.config import Settings
 from lamella.errors import InvalidInput, TrainingFault
@@ -40,7 +41,7 @@ def train(
 
     order = Order(kind=kind, name=name or kind, hyperparameters=_parse(pairs), seed=seed, by=f"cli:{current_user()}")
     settings = settings_of(data_dir=data_dir)
-    with open_tools(settings) as tools:
+    with open_tools(settings) as tools, audited(tools, "train", order.name):
         if is_queued:
             _queue(order, settings, tools)
         else:

@@ -18,15 +18,22 @@ from lamella.cli.options import data_dir, example, listening, settings_of
 def web(host: str | None, port: int | None, processes: int | None, data_dir: str | None) -> None:
     """Serve assignments, recommendations, events, the admin API and the pages, under granian.
 
-    The store has to be migrated (`lamella db upgrade`) and a broker to be there.
+    The store has to be migrated (`lamella db upgrade`). Without the broker it serves and records all the same; what it
+    recorded is analysed once the broker and a worker are there.
     """
-    from lamella.bootstrap.connections import check_broker, check_store
+    from lamella.bootstrap.connections import broker_url, check_broker, check_store
     from lamella.cli.serving import serve
+    from lamella.errors import BrokerUnavailable
     from lamella.supervisor.programs import check_port
 
     settings = settings_of(host=host, port=port, web_processes=processes, data_dir=data_dir)
     check_port(settings)
     check_store(settings)
-    check_broker(settings)
+    try:
+        check_broker(settings)
+    except BrokerUnavailable as error:
+        # Fail-open: the broker is met lazily, and /readyz names it.
+        broker_url(settings)
+        click.echo(f"warning: {error}", err=True)
     os.environ.update(settings.to_environment())
     serve(settings)

@@ -79,7 +79,7 @@ def parse_feedback(document: object) -> Feedback:
         why = "unknown_kind" if "kind" in document else "missing_field"
         raise InvalidEvent(why, f"kind is {_shown(kind)}; use one of {', '.join(KINDS)}")
     if not document.keys() <= fields:
-        unknown = ", ".join(sorted(repr(key) for key in document.keys() - fields))
+        unknown = ", ".join(sorted(f"{key!r:.80}" for key in document.keys() - fields))
         raise InvalidEvent("unknown_field", f"a {kind} has no field {unknown}; use {', '.join(sorted(fields))}")
     event_id, request_id = read_text(document, "event_id"), read_text(document, "request_id")
     unit, item, time = read_text(document, "unit"), read_text(document, "item"), read_time(document)

@@ -152,6 +152,11 @@ def start_faults(configuration: Configuration, experiment: Experiment, metrics: 
         faults.append(f"the control {controls[0].key!r} has weight {controls[0].weight}; give it a weight above 0")
     if not experiment.ranges:
         faults.append("it has no buckets; give it free ranges of its layer")
+    if experiment.plan.on_verdict == "promote" and (experiment.rule is not None or experiment.requires):
+        faults.append(
+            "on_verdict is promote, and a rule or a prerequisite lets only some units in: a default is for all, also "
+            "for those on whom it was not tested; choose recommend or stop"
+        )
     return [*faults, *_launch_faults(configuration, experiment), *plan_faults(experiment.plan, metrics)]
 
 

@@ -6,10 +6,10 @@ that is new here may bring its phases along, so that an installation can be move
 ran here and is not in the document stays as it is, once it is stopped or archived; a live experiment must be in it.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 from lamella.errors import ConfigurationInvalid, InvalidInput, LamellaError
 from lamella.experiments import checklist, editing, lifecycle, traffic
@@ -23,6 +23,12 @@ _OWNED: Final = ("status", "phases", "ramped_at", "start_faults")
 """What the life cycle keeps."""
 
 T = TypeVar("T", Domain, Layer, Parameter, Holdout, Experiment)
+PowerFaults: TypeAlias = Callable[[Configuration, Experiment], Sequence[str]]
+
+
+def _powerful(_now: Configuration, _experiment: Experiment) -> Sequence[str]:
+    """Nothing: what is said where no traffic was measured."""
+    return ()
 
 
 def declaration(configuration: Configuration) -> dict[str, Json]:
@@ -32,9 +38,16 @@ def declaration(configuration: Configuration) -> dict[str, Json]:
 
 
 def declare(
-    configuration: Configuration, document: Mapping[str, Json], *, at: datetime, metrics: Collection[str]
+    configuration: Configuration,
+    document: Mapping[str, Json],
+    *,
+    at: datetime,
+    metrics: Collection[str],
+    power_faults: PowerFaults = _powerful,
 ) -> Configuration:
     """The configuration that the document declares, in the document's order.
+
+    `power_faults` says why the traffic is too small for an experiment that is to be scheduled or started.
 
     Raises InvalidInput for a document that is none, ConfigurationInvalid with every reason why it cannot be.
     """
@@ -60,7 +73,7 @@ def declare(
     for experiment in wanted.experiments:
         attempt(
             f"experiment {experiment.key!r}",
-            _put_experiment(experiment, silent.get(experiment.key, frozenset()), at, metrics),
+            _put_experiment(experiment, silent.get(experiment.key, frozenset()), _Moves(at, metrics, power_faults)),
         )
     _remove_others(configuration, wanted, attempt)
     if faults:
@@ -132,8 +145,16 @@ def _put(
     return change
 
 
+class _Moves(NamedTuple):
+    """What the moves of the life cycle need."""
+
+    at: datetime
+    metrics: Collection[str]
+    power_faults: PowerFaults
+
+
 def _put_experiment(
-    wanted: Experiment, silent: Collection[str], at: datetime, metrics: Collection[str]
+    wanted: Experiment, silent: Collection[str], moves: _Moves
 ) -> Callable[[Configuration], Configuration]:
     def change(now: Configuration) -> Configuration:
         before = next((each for each in now.experiments if each.key == wanted.key), None)
@@ -141,7 +162,7 @@ def _put_experiment(
             if wanted.phases:
                 return _brought(now, wanted)
             added = lifecycle.add_experiment(now, wanted)
-            return _moved(added, wanted.key, wanted.status, at, metrics)
+            return _moved(added, wanted.key, wanted.status, moves)
         if "phases" not in silent and wanted.phases != before.phases:
             raise ConfigurationInvalid(
                 "phases are the record's and cannot be written; leave them out, or open a new phase"
@@ -149,7 +170,7 @@ def _put_experiment(
         kept = {name: getattr(before, name) for name in _OWNED}
         edited = replace(wanted, **kept)
         after = now if edited == before else lifecycle.update_experiment(now, edited)
-        return after if "status" in silent else _moved(after, wanted.key, wanted.status, at, metrics)
+        return after if "status" in silent else _moved(after, wanted.key, wanted.status, moves)
 
     return change
 
@@ -173,18 +194,21 @@ def _brought(now: Configuration, wanted: Experiment) -> Configuration:
     return replace(now, experiments=(*now.experiments, wanted))
 
 
-def _moved(now: Configuration, key: str, status: Status, at: datetime, metrics: Collection[str]) -> Configuration:
+def _moved(now: Configuration, key: str, status: Status, needs: _Moves) -> Configuration:
     """The configuration with the experiment moved to `status` by the moves that lead there."""
     found = next(each for each in now.experiments if each.key == key)
     if found.status is status:
         return now
+    at, metrics, power_faults = needs
+    starts = status is Status.SCHEDULED or (status is Status.RUNNING and found.status is not Status.PAUSED)
+    faults = power_faults(now, found) if starts else ()
     moves: Mapping[Status, Callable[[], Configuration]] = {
         Status.DRAFT: lambda: lifecycle.unschedule(now, key),
-        Status.SCHEDULED: lambda: lifecycle.schedule(now, key, metrics=metrics),
+        Status.SCHEDULED: lambda: lifecycle.schedule(now, key, metrics=metrics, faults=faults),
         Status.RUNNING: lambda: (
             lifecycle.resume(now, key)
             if found.status is Status.PAUSED
-            else lifecycle.start(now, key, at=at, metrics=metrics)
+            else lifecycle.start(now, key, at=at, metrics=metrics, faults=faults)
         ),
         Status.PAUSED: lambda: lifecycle.pause(now, key),
         Status.STOPPED: lambda: lifecycle.stop(now, key, at=at),

@@ -130,6 +130,7 @@ def experiment_document(experiment: Experiment) -> dict[str, Json]:
         "ends_at": _iso(experiment.ends_at),
         "ramped_at": _iso(experiment.ramped_at),
         "start_faults": list(experiment.start_faults),
+        "accept_underpowered": experiment.accept_underpowered,
     }
 
 

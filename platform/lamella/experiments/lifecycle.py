@@ -18,13 +18,13 @@ from lamella.experiments.selection import experiment_of, with_experiment
 LEGAL: Final[Mapping[Status, tuple[str, ...]]] = {
     Status.DRAFT: ("update", "schedule", "start", "archive"),
     Status.SCHEDULED: ("unschedule", "start", "archive"),
-    Status.RUNNING: ("update", "new_phase", "pause", "stop"),
-    Status.PAUSED: ("update", "new_phase", "resume", "stop"),
-    Status.STOPPED: ("archive",),
+    Status.RUNNING: ("update", "new_phase", "pause", "stop", "promote"),
+    Status.PAUSED: ("update", "new_phase", "resume", "stop", "promote"),
+    Status.STOPPED: ("promote", "archive"),
     Status.ARCHIVED: (),
 }
 # What may change while units are assigned: nothing that decides who gets what, except more buckets.
-_OPEN_FIELDS: Final = frozenset({"name", "owner", "forced", "ranges", "ramp", "ends_at"})
+_OPEN_FIELDS: Final = frozenset({"name", "owner", "forced", "ranges", "ramp", "ends_at", "accept_underpowered"})
 _PHASE_FIELDS: Final = frozenset({"variants", "rule", "requires", "eligibility"})
 
 
@@ -69,10 +69,13 @@ def update_experiment(configuration: Configuration, experiment: Experiment) -> C
     return with_experiment(configuration, after)
 
 
-def schedule(configuration: Configuration, key: str, *, metrics: Collection[str]) -> Configuration:
+def schedule(
+    configuration: Configuration, key: str, *, metrics: Collection[str], faults: Sequence[str] = ()
+) -> Configuration:
     """The configuration with the draft checked and its buckets reserved. Raises what `start` raises."""
     experiment = _allowed(configuration, key, "schedule")
-    _refuse(checklist.start_faults(configuration, experiment, metrics), taken(configuration, experiment))
+    found = checklist.start_faults(configuration, experiment, metrics)
+    _refuse([*found, *faults], taken(configuration, experiment))
     return with_experiment(configuration, replace(experiment, status=Status.SCHEDULED))
 
 
@@ -82,16 +85,20 @@ def unschedule(configuration: Configuration, key: str) -> Configuration:
     return with_experiment(configuration, replace(experiment, status=Status.DRAFT, start_faults=()))
 
 
-def start(configuration: Configuration, key: str, *, at: datetime, metrics: Collection[str]) -> Configuration:
+def start(
+    configuration: Configuration, key: str, *, at: datetime, metrics: Collection[str], faults: Sequence[str] = ()
+) -> Configuration:
     """The configuration with the experiment running in its first phase.
 
     Raises NotFound, IllegalTransition, and, for every fault of the check-list at once, ConfigurationInvalid
-    (BucketsTaken where buckets are all that is wrong). `metrics` are the keys of the known metrics.
+    (BucketsTaken where buckets are all that is wrong). `metrics` are the keys of the known metrics; `faults` are what
+    the caller found besides, which the configuration alone does not tell.
     """
     experiment = _allowed(configuration, key, "start")
     phase = _phase(configuration, experiment, at, salt=None)
-    faults = checklist.start_faults(configuration, experiment, metrics)
-    _refuse(faults + checklist.new_salt_faults(configuration, phase.salt), taken(configuration, experiment))
+    found = checklist.start_faults(configuration, experiment, metrics)
+    found += [*checklist.new_salt_faults(configuration, phase.salt), *faults]
+    _refuse(found, taken(configuration, experiment))
     started = replace(experiment, status=Status.RUNNING, phases=(phase,), start_faults=())
     return with_experiment(configuration, started)
 

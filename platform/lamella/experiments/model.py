@@ -166,6 +166,8 @@ class AnalysisPlan:
 
     `method` is group_sequential (needs `planned_days`), always_valid or fixed_horizon. `alpha` is two-sided.
     `power` is the wanted chance to find `minimum_effect`, a relative lift. The verdict waits for `minimum_days`.
+    `on_verdict` says what the worker does by itself: recommend (nothing), stop (what does harm), or promote (that, and
+    where a variant is to ship, stop and make its values the defaults).
     """
 
     primary_metric: str
@@ -213,8 +215,9 @@ class Experiment:
 
     `rule` is JsonLogic over the request's context, or None for everybody. `forced` maps unit to variant: logged,
     but out of the analysis. The last of `phases` is the current one. A unit must meet every one of `requires`.
-    A scheduled experiment starts once `starts_at` has come, a live one stops at `ends_at`. Kept by the life cycle
-    alone: `ramped_at`, when the ramp last took a step; `start_faults`, why the scheduled start was refused.
+    A scheduled experiment starts once `starts_at` has come, a live one stops at `ends_at`. `accept_underpowered` lets
+    it start though its traffic is measured to be too small for its plan. Kept by the life cycle alone: `ramped_at`,
+    when the ramp last took a step; `start_faults`, why the scheduled start was refused.
     """
 
     key: str
@@ -236,6 +239,7 @@ class Experiment:
     ends_at: datetime | None = None
     ramped_at: datetime | None = None
     start_faults: tuple[str, ...] = ()
+    accept_underpowered: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -118,6 +118,7 @@ def read_experiment(document: object, where: str, faults: list[str]) -> Experime
         ends_at=fields.optional_time("ends_at"),
         ramped_at=fields.optional_time("ramped_at"),
         start_faults=_text_list(fields, "start_faults"),
+        accept_underpowered=fields.boolean("accept_underpowered", default=False),
     )
     fields.end()
     return experiment

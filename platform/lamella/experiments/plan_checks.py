@@ -10,7 +10,7 @@ from lamella.experiments.selection import near
 
 METHODS: Final = ("group_sequential", "always_valid", "fixed_horizon")
 CORRECTIONS: Final = ("holm", "hochberg", "bonferroni", "bh", "by", "none")
-ON_VERDICT: Final = ("recommend", "stop")
+ON_VERDICT: Final = ("recommend", "stop", "promote")
 LONGEST_DAYS: Final = 730
 MOST_LOOKS: Final = 100
 

@@ -136,6 +136,10 @@ class WebhookStore(Protocol):
         """Keep a subscription."""
         ...
 
+    def change(self, webhook: Webhook) -> None:
+        """Replace URL, events and whether it is active. Raises NotFound."""
+        ...
+
     def remove(self, webhook_id: str) -> None:
         """Forget the subscription with its deliveries. Raises NotFound."""
         ...
@@ -154,6 +158,10 @@ class WebhookStore(Protocol):
 
     def put(self, delivery: Delivery) -> None:
         """Replace status, tries, answer and due time of a delivery."""
+        ...
+
+    def forget(self, before: datetime) -> int:
+        """Forget what was delivered or given up, of events before that moment; returns how many."""
         ...
 
     def deliveries(self, webhook_id: str, *, before: int | None = None, limit: int = 100) -> Sequence[Delivery]:
@@ -192,6 +200,14 @@ class Proposal:
     decided_at: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approval:
+    """The open proposal that a change carries out, and who approved it."""
+
+    proposal: str
+    by: str
+
+
 class ProposalStore(Protocol):
     """The proposals, open and decided."""
 
@@ -207,6 +223,6 @@ class ProposalStore(Protocol):
         """Every proposal, newest first."""
         ...
 
-    def decide(self, proposal_id: str, status: str, *, by: str, at: datetime, expected: str = "open") -> None:
-        """Move it from status `expected`. Raises Conflict where somebody decided first, NotFound."""
+    def decide(self, proposal_id: str, status: str, *, by: str, at: datetime) -> None:
+        """Move an open one. Raises Conflict where somebody decided first, NotFound."""
         ...

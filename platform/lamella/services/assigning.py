@@ -2,7 +2,9 @@
 
 import threading
 from collections.abc import Mapping
-from typing import TypeAlias
+from typing import Final, TypeAlias
+
+import orjson
 
 from lamella.errors import InvalidInput
 from lamella.experiments.checklist import unit_fault
@@ -15,6 +17,7 @@ from lamella.services.ports import Clock, ConfigurationStore
 from lamella.services.previewing import Previews
 from lamella.services.remembering import NoMemory, Remembering
 
+CONTEXT_BYTES: Final = 64 * 1024
 UnitsGiven: TypeAlias = "str | Mapping[str, str]"
 
 
@@ -141,10 +144,16 @@ def check_unit(unit: object) -> str:
     return unit
 
 
+def size_fault(context: Mapping[str, Json]) -> str | None:
+    """Why the context is too large to be sent, or None if it is not: 64 kB as JSON."""
+    size = len(orjson.dumps(context))
+    return f"has {size} bytes; send at most {CONTEXT_BYTES}" if size > CONTEXT_BYTES else None
+
+
 def check_context(context: object) -> Mapping[str, Json]:
     """The context itself. Raises InvalidInput unless it is a JSON object at most 32 levels deep.
 
-    Its size is limited where it enters: 64 kB as JSON over HTTP.
+    Its size is limited where it enters, see `size_fault`.
     """
     if not isinstance(context, Mapping):
         raise InvalidInput(f"the context is {kind_of(context)}; send an object such as {{'country': 'CN'}}")

@@ -10,8 +10,10 @@ from typing import Final, TypeAlias
 
 from lamella.errors import ConfigurationMoved, InvalidInput
 from lamella.experiments import allocation, lifecycle
-from lamella.experiments.model import Configuration, Experiment, Layer, Parameter
-from lamella.experiments.selection import experiment_of, layer_of, parameter_of
+from lamella.experiments.model import Configuration, Experiment, Layer, Parameter, Status
+from lamella.experiments.selection import experiment_of, layer_of, parameter_of, with_experiment
+from lamella.services.admin_ports import Approval
+from lamella.services.foreseeing import Foreseeing
 from lamella.services.ports import Clock, ConfigurationStore
 
 Change: TypeAlias = Callable[[Configuration], Configuration]
@@ -22,23 +24,54 @@ MOVES: Final = ("schedule", "unschedule", "start", "pause", "resume", "stop", "a
 class Configuring:
     """The admin's use cases. `metrics` are the keys of the known metrics.
 
+    With `foreseeing`, what is under-powered for its plan is not scheduled or started, unless it says that it may be.
+
     Every method takes the author, who is named in the revision, and `expected`: the configuration's version that the
     author saw, or None to apply the change to whatever is newest. A refused change leaves nothing behind. Besides
     what the life cycle raises, each raises ConfigurationMoved (the version is not the expected one, or three retries
     were overtaken too) and what the store raises.
     """
 
-    def __init__(self, store: ConfigurationStore, clock: Clock, metrics: Collection[str]) -> None:
-        self._store, self._clock = store, clock
+    def __init__(
+        self,
+        store: ConfigurationStore,
+        clock: Clock,
+        metrics: Collection[str],
+        *,
+        foreseeing: Foreseeing | None = None,
+    ) -> None:
+        self._store, self._clock, self._foreseeing = store, clock, foreseeing
         self._metrics = frozenset(metrics)
 
-    def apply(self, action: str, change: Change, *, author: str, expected: int | None = None) -> Configuration:
-        """The configuration after `change`, a pure function that may be called again, under the name `action`."""
-        return self._change(action, change, author, expected)
+    def apply(
+        self,
+        action: str,
+        change: Change,
+        *,
+        author: str,
+        expected: int | None = None,
+        approval: Approval | None = None,
+    ) -> Configuration:
+        """The configuration after `change`, a pure function that may be called again, under the name `action`.
 
-    def moved(self, now: Configuration, key: str, move: str) -> Configuration:
-        """`now` as it would be after a move of MOVES; nothing is stored. Raises what the life cycle raises."""
-        return self._move(now, key, move)
+        With `approval` its proposal is applied by the same transaction, also where nothing differs.
+        """
+        return self._change(action, change, author, expected, approval)
+
+    def moved(self, now: Configuration, key: str, move: str, *, accept_underpowered: bool = False) -> Configuration:
+        """`now` as it would be after a move of MOVES; nothing is stored. Raises what the life cycle raises.
+
+        With `accept_underpowered` the experiment says from then on that it may be under-powered.
+        """
+        return self._move(now, key, move, accept_underpowered=accept_underpowered)
+
+    def warnings(self, now: Configuration, key: str) -> Sequence[str]:
+        """What a start of the experiment would not be refused for, and is still to be known."""
+        return () if self._foreseeing is None else self._foreseeing.forecast(now, experiment_of(now, key)).warnings
+
+    def power_faults(self, now: Configuration, experiment: Experiment) -> Sequence[str]:
+        """Why the measured traffic is too small for the plan; nothing where it is not, or is not known."""
+        return () if self._foreseeing is None else self._foreseeing.forecast(now, experiment).faults
 
     def create_layer(self, layer: Layer, *, author: str, expected: int | None = None) -> Layer:
         """The new layer as stored."""
@@ -93,12 +126,23 @@ class Configuring:
         after = self._change("hold_back", lambda now: lifecycle.hold_back(now, key, faults), author, expected)
         return experiment_of(after, key)
 
-    def transition(self, key: str, move: str, *, author: str, expected: int | None = None) -> Experiment:
+    def transition(
+        self,
+        key: str,
+        move: str,
+        *,
+        author: str,
+        accept_underpowered: bool = False,
+        expected: int | None = None,
+    ) -> Experiment:
         """The experiment after the move: schedule, unschedule, start, pause, resume, stop or archive."""
         if move not in MOVES:
             raise InvalidInput(f"{move!r} is no move; there are {', '.join(MOVES)}")
-        after = self._change(move, lambda now: self._move(now, key, move), author, expected)
-        return experiment_of(after, key)
+
+        def change(now: Configuration) -> Configuration:
+            return self._move(now, key, move, accept_underpowered=accept_underpowered)
+
+        return experiment_of(self._change(move, change, author, expected), key)
 
     def kill(self, *, author: str, expected: int | None = None) -> Configuration:
         """The configuration with the kill switch on: every unit gets the defaults."""
@@ -108,12 +152,19 @@ class Configuring:
         """The configuration with the kill switch off."""
         return self._change("unkill", lifecycle.unkill, author, expected)
 
-    def _move(self, now: Configuration, key: str, move: str) -> Configuration:
+    def _move(self, now: Configuration, key: str, move: str, *, accept_underpowered: bool = False) -> Configuration:
         at = self._clock.now()
+        power: Sequence[str] = ()
+        if move in ("schedule", "start"):
+            if accept_underpowered:
+                now = with_experiment(now, replace(experiment_of(now, key), accept_underpowered=True))
+            # What is scheduled passed when it was; another day's traffic does not hold it back.
+            wanted = experiment_of(now, key)
+            power = self.power_faults(now, wanted) if wanted.status is Status.DRAFT else ()
         moves: dict[str, Change] = {
-            "schedule": lambda now: lifecycle.schedule(now, key, metrics=self._metrics),
+            "schedule": lambda now: lifecycle.schedule(now, key, metrics=self._metrics, faults=power),
             "unschedule": lambda now: lifecycle.unschedule(now, key),
-            "start": lambda now: lifecycle.start(now, key, at=at, metrics=self._metrics),
+            "start": lambda now: lifecycle.start(now, key, at=at, metrics=self._metrics, faults=power),
             "pause": lambda now: lifecycle.pause(now, key),
             "resume": lambda now: lifecycle.resume(now, key),
             "stop": lambda now: lifecycle.stop(now, key, at=at),
@@ -121,17 +172,19 @@ class Configuring:
         }
         return moves[move](now)
 
-    def _change(self, action: str, change: Change, author: str, expected: int | None) -> Configuration:
+    def _change(
+        self, action: str, change: Change, author: str, expected: int | None, approval: Approval | None = None
+    ) -> Configuration:
         tries_left = _RETRIES
         while True:
             now = self._store.load()
             if expected is not None and now.version != expected:
                 raise ConfigurationMoved(expected, now.version)
             after = change(now)
-            if after == now:
+            if after == now and approval is None:
                 return now
             try:
-                return self._store.commit(after, author=author, action=action, at=self._clock.now())
+                return self._store.commit(after, author=author, action=action, at=self._clock.now(), approval=approval)
             except ConfigurationMoved:
                 if expected is not None or not tries_left:
                     raise

@@ -19,7 +19,7 @@ from lamella.experiments.flags import Flags, units_of
 from lamella.experiments.model import Experiment, Json
 from lamella.experiments.selection import experiment_of
 from lamella.experiments.snapshot import Snapshot
-from lamella.services.assigning import check_context, check_unit
+from lamella.services.assigning import check_context, check_unit, size_fault
 from lamella.services.ports import Clock, Journal
 from lamella.services.recommending import Snapshots
 from lamella.services.recording import EVENTS_LIMIT, Receipt, Rejection
@@ -101,7 +101,7 @@ class _Reader:
         """The exposure that the object states. Raises InvalidEvent."""
         if not isinstance(document, dict):
             raise InvalidEvent("not_an_object", f"an exposure is a JSON object, not {type(document).__name__}")
-        if unknown := sorted(repr(key) for key in document.keys() - _FIELDS):
+        if unknown := sorted(f"{key!r:.80}" for key in document.keys() - _FIELDS):
             known = ", ".join(sorted(_FIELDS))
             raise InvalidEvent("unknown_field", f"an exposure has no field {', '.join(unknown)}; use {known}")
         exposure_id, unit = read_text(document, "exposure_id"), read_text(document, "unit")
@@ -109,6 +109,9 @@ class _Reader:
             check_unit(unit)
         except InvalidInput as error:
             raise InvalidEvent("bad_unit", str(error)) from None
+        context = document.get("context")
+        if isinstance(context, dict) and (fault := size_fault(context)):
+            raise InvalidEvent("bad_context", f"the context {fault}")
         time = self._now if document.get("time") is None else read_time(document)
         check_time(time, self._now, late=self._late)
         read = self._stated if document.get("variant") is not None else self._given_now

@@ -1,51 +1,108 @@
-"""Whether an experiment can find what its plan asks for, from what the layer's reports measured; plain arithmetic.
+"""Whether an experiment can find what its plan asks for, from the traffic that the store measured.
 
-The units that a share of the layer brings grow at best in proportion to the days, so "too few" is never said too early.
+The newest report of the layer's experiments says what comes, and so does the record of the last weeks: a plan is short
+of traffic where both say so. What comes is taken to grow in proportion to the days, which is the most that steady
+traffic can, so "too few" is never said too early.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from statistics import NormalDist
 from typing import Any, Final
 
 from lamella.experiments.allocation import size
-from lamella.experiments.model import BUCKETS, Experiment, Json
+from lamella.experiments.model import BUCKETS, Configuration, Experiment, Json, UnitKind
 from lamella.metrics.definitions import METRICS, Metric
+from lamella.services.ports import AnalysisStore, Clock
+from lamella.stats.moments import Moments
 
+RECENT: Final = timedelta(days=28)
+"""How far back the record is read where no report tells."""
+
+_GROWTH: Final = 100.0
+"""How much more may come than what less than a day showed: it may be a try before the launch, or the night."""
+
+_UNKNOWN: Final = "no traffic was measured yet that says whether the plan has enough of it; see the first reports"
 _LOOKS: Final = 1.025
 """What five looks with O'Brien-Fleming boundaries cost in units."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traffic:
-    """What an experiment measured: the metric's value, one unit's variance, and units a day if it held every bucket."""
+    """What was measured: the metric's value, one unit's variance, and the units of `days` over every bucket."""
 
     value: float
     variance: float
-    units_a_day: float
+    units: float
+    days: float
 
 
-def power_warnings(experiment: Experiment, measured: Iterable[tuple[Experiment, Mapping[str, Json]]]) -> list[str]:
-    """A sentence where the plan is under-powered for the traffic that `measured` (experiments with reports) shows.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast:
+    """What the measured traffic says against a start: `faults` refuse it, `warnings` only tell."""
 
-    Empty where the plan has no end or no known metric, or where nothing usable was measured yet.
-    """
-    plan, metric = experiment.plan, METRICS.get(experiment.plan.primary_metric)
-    found = [] if metric is None else [each for one in measured if (each := traffic_of(*one, metric)) is not None]
-    needed = units_needed(experiment, found[0]) if found else None
+    faults: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+class Foreseeing:
+    """Forecasts from the reports and the record of the store."""
+
+    def __init__(self, analysis: AnalysisStore, clock: Clock) -> None:
+        self._analysis, self._clock = analysis, clock
+
+    def forecast(self, now: Configuration, experiment: Experiment) -> Forecast:
+        """A fault where the plan is under-powered; a warning where that was accepted, or nothing was measured yet."""
+        metric = METRICS.get(experiment.plan.primary_metric)
+        if experiment.plan.planned_days is None or metric is None:
+            return Forecast()
+        measured = [each for each in self._measured(now, experiment, metric) if each is not None]
+        if not measured:
+            return Forecast(warnings=(_UNKNOWN,))
+        said = [power_faults(experiment, each) for each in measured]
+        found = tuple(said[0]) if all(said) else ()
+        return Forecast(warnings=found) if experiment.accept_underpowered else Forecast(faults=found)
+
+    def _measured(self, now: Configuration, experiment: Experiment, metric: Metric) -> Iterator[Traffic | None]:
+        """What the layer's experiments and the whole record say; the record is one of users."""
+        peers = (each for each in reversed(now.experiments) if _is_like(each, experiment))
+        reports = ((each, self._analysis.latest_report(each.key) or {}) for each in peers)
+        yield next((found for each in reports if (found := traffic_of(*each, metric)) is not None), None)
+        if any(one.unit is UnitKind.USER for one in now.layers if one.key == experiment.layer):
+            yield self._recorded(metric)
+
+    def _recorded(self, metric: Metric) -> Traffic | None:
+        at = self._clock.now()
+        found = self._analysis.recent_totals(metric.columns, since=at - RECENT)
+        return None if found is None else traffic_recorded(found.moments, metric, found.began_at, at)
+
+
+def _is_like(peer: Experiment, experiment: Experiment) -> bool:
+    """Whether the peer's traffic says what comes: it let in everybody, or the same units, at one share of the layer."""
+    lets_in = peer.rule in (None, experiment.rule) and peer.requires in ((), experiment.requires)
+    return peer.layer == experiment.layer and bool(peer.phases) and lets_in and peer.ramped_at is None
+
+
+def power_faults(experiment: Experiment, traffic: Traffic) -> list[str]:
+    """A sentence where the plan is under-powered for the traffic; empty where the plan has no end or says nothing."""
+    plan = experiment.plan
+    needed = units_needed(experiment, traffic)
     if plan.planned_days is None or needed is None:
         return []
-    comes = found[0].units_a_day * size(experiment.ranges) / BUCKETS * plan.planned_days
+    steps = experiment.ramp.steps if experiment.ramp is not None else ()
+    share = max([size(experiment.ranges) / BUCKETS, *(step.share for step in steps)])
+    growth = 1.0 if traffic.days >= 1.0 else _GROWTH
+    comes = traffic.units * share * growth * max(1.0, plan.planned_days / traffic.days)
     if comes >= needed:
         return []
-    warning = (
+    fault = (
         f"under-powered for its plan: a lift of {plan.minimum_effect:g} in {plan.primary_metric} needs about "
         f"{math.ceil(needed)} units, its buckets bring at most {math.floor(comes)} in {plan.planned_days} days; "
-        f"plan more days, more buckets or a larger minimum_effect"
+        f"plan more days, more buckets or a larger minimum_effect, or start it with accept_underpowered"
     )
-    return [warning]
+    return [fault]
 
 
 def units_needed(experiment: Experiment, traffic: Traffic) -> float | None:
@@ -57,7 +114,7 @@ def units_needed(experiment: Experiment, traffic: Traffic) -> float | None:
     control = [one.weight for one in experiment.variants if one.is_control]
     others = [one.weight for one in experiment.variants if not one.is_control and one.weight > 0]
     effect = abs(plan.minimum_effect * traffic.value)
-    if len(control) != 1 or not control[0] or not others or not effect:
+    if len(control) != 1 or control[0] <= 0 or not others or not effect or not math.isfinite(effect):
         return None
     if not (0 < plan.alpha < 1 and 0 < plan.power < 1):
         return None
@@ -77,14 +134,24 @@ def traffic_of(experiment: Experiment, report: Mapping[str, Json], metric: Metri
         columns: Sequence[str] = inputs["columns"]
         control = next(one.key for one in experiment.variants if one.is_control)
         arm = inputs["arms"][control]
-        days = _days(described["started_at"], str(report["as_of"]))
+        days = _days(datetime.fromisoformat(described["started_at"]), datetime.fromisoformat(str(report["as_of"])))
         units = sum(one["n"] for one in inputs["arms"].values())
         value, variance = _moments(arm, columns, metric)
         share = size(experiment.ranges) / BUCKETS
-        return Traffic(value=value, variance=variance, units_a_day=units / days / share)
+        return Traffic(value=value, variance=variance, units=units / share, days=days)
     except (KeyError, TypeError, ValueError, IndexError, StopIteration, ZeroDivisionError):
         # A report of another time or shape, or without traffic: it tells nothing.
         return None
+
+
+def traffic_recorded(moments: Moments, metric: Metric, began_at: datetime, at: datetime) -> Traffic | None:
+    """What the record of all units measured of the metric since `began_at`; None where it holds too little to tell."""
+    arm = {"n": moments.n, "mean": moments.mean.tolist(), "cross": moments.cross.tolist()}
+    try:
+        value, variance = _moments(arm, moments.columns, metric)
+    except ZeroDivisionError:
+        return None
+    return Traffic(value=value, variance=variance, units=moments.n, days=_days(began_at, at))
 
 
 def _moments(arm: Any, columns: Sequence[str], metric: Metric) -> tuple[float, float]:
@@ -102,6 +169,6 @@ def _moments(arm: Any, columns: Sequence[str], metric: Metric) -> tuple[float, f
     return ratio, variance
 
 
-def _days(started_at: str, as_of: str) -> float:
-    seconds = (datetime.fromisoformat(as_of) - datetime.fromisoformat(started_at)).total_seconds()
-    return max(seconds / 86_400, 1.0)
+def _days(since: datetime, until: datetime) -> float:
+    """At least a second, so that the first moments promise much rather than too little."""
+    return max((until - since).total_seconds(), 1.0) / 86_400

@@ -6,6 +6,8 @@ from datetime import datetime
 from typing import Protocol
 
 from lamella.experiments.model import Configuration, Json
+from lamella.services.admin_ports import Approval
+from lamella.services.traffic_ports import RecentTotals
 from lamella.stats.moments import Moments
 
 
@@ -49,11 +51,20 @@ class ConfigurationStore(Protocol):
         """The newest configuration."""
         ...
 
-    def commit(self, after: Configuration, *, author: str, action: str, at: datetime) -> Configuration:
+    def commit(
+        self,
+        after: Configuration,
+        *,
+        author: str,
+        action: str,
+        at: datetime,
+        approval: Approval | None = None,
+    ) -> Configuration:
         """Store `after`, made from version `after.version`; the stored value has the next version.
 
-        Writes a revision for each layer, parameter and experiment that differs, in the same transaction.
-        Raises ConfigurationMoved, and changes nothing, if the newest version is not `after.version`.
+        Writes a revision for each thing that differs, and marks the proposal of `approval` applied, in the same
+        transaction. Raises ConfigurationMoved if the newest version is not `after.version`, Conflict where the proposal
+        is decided already, NotFound where there is none; nothing is changed then.
         """
         ...
 
@@ -184,6 +195,10 @@ class AnalysisStore(Protocol):
         One grouped query. Columns are those of the per-unit totals, plus `pre_` columns (the same totals before
         the unit's first exposure, since `covariate_since`) and `has_pre` (1.0 where there was any such traffic).
         """
+        ...
+
+    def recent_totals(self, columns: Sequence[str], *, since: datetime) -> RecentTotals | None:
+        """The totals of all units over the whole days from that of `since` on; None where nothing was served then."""
         ...
 
     def save_report(self, experiment: str, phase: int, as_of: datetime, document: Mapping[str, Json]) -> int:

@@ -123,14 +123,15 @@ class Recommending:
         exclude: frozenset[str] = frozenset(),
         request_id: str | None = None,
         preview: str | None = None,
+        is_counted: bool = True,
     ) -> Answer:
         """The list for `unit`; what was shown, and why, is durable in the journal by then.
 
         At most `k` items, none of `exclude`; fewer, or none, where the model knows no more. A caller that repeats a
         request passes its `request_id` again: the record keeps the first. `preview` is a token that shows one
-        variant, which is recorded and out of the analysis. Raises InvalidInput for a bad unit, context or preview,
-        NotFound where no model is published, ModelFault or Unavailable where none of those tried answers, and what
-        the journal raises; nothing is recorded then.
+        variant, which is recorded and out of the analysis; with `is_counted` False the whole slate is, in every
+        layer. Raises InvalidInput for a bad unit, context or preview, NotFound where no model is published, ModelFault
+        or Unavailable where none of those tried answers, and what the journal raises; nothing is recorded then.
         """
         check_unit(unit)
         check_context(context)
@@ -138,6 +139,9 @@ class Recommending:
         snapshot = self._snapshots.current()
         forced = forced_by(self._previews, preview)
         decision = self._remembering.decide(snapshot, unit, context, forced=forced)
+        if not is_counted:
+            uncounted = tuple(each._replace(counted=False) for each in decision.assignments)
+            decision = decision._replace(assignments=uncounted)
         stages = read_stages(decision.parameters, k=k)
         course = _Course(fallbacks=dict.fromkeys(stages.unusable, UNUSABLE))
         recalled = self._recall(stages, unit, exclude, course)

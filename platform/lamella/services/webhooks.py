@@ -27,6 +27,8 @@ MOST_TRIES: Final = 10
 FIRST_WAIT: Final = timedelta(seconds=5)
 LONGEST_WAIT: Final = timedelta(hours=6)
 MOST_WEBHOOKS: Final = 100
+KEPT: Final = timedelta(days=30)
+"""How long a delivery that ended can be looked up."""
 _LONGEST_URL: Final = 2_000
 _CONTROL: Final = re.compile(r"[\x00-\x20\x7f]")
 
@@ -56,6 +58,31 @@ class Webhooks:
         )
         self._store.add(webhook)
         return webhook
+
+    def change(
+        self,
+        webhook_id: str,
+        *,
+        url: str | None = None,
+        events: Sequence[str] | None = None,
+        is_active: bool | None = None,
+    ) -> Webhook:
+        """The subscription with what is not None changed; its secret and what is under way stay.
+
+        One that is not active gets no further events. Raises NotFound, InvalidInput.
+        """
+        before = self.find(webhook_id)
+        faults = [*(url_faults(url) if url is not None else ()), *(_event_faults(events) if events is not None else ())]
+        if faults:
+            raise InvalidInput(*faults)
+        after = replace(
+            before,
+            url=before.url if url is None else url,
+            events=before.events if events is None else tuple(dict.fromkeys(events)),
+            is_active=before.is_active if is_active is None else is_active,
+        )
+        self._store.change(after)
+        return after
 
     def cancel(self, webhook_id: str) -> None:
         """Forgets the subscription with its deliveries. Raises NotFound."""
@@ -90,6 +117,10 @@ class Delivering:
         for delivery in due:
             self._store.put(self._try(delivery))
         return len(due)
+
+    def forget(self) -> int:
+        """How many old deliveries were forgotten: delivered or given up, of events more than 30 days ago."""
+        return self._store.forget(self._clock.now() - KEPT)
 
     def _try(self, delivery: Delivery) -> Delivery:
         webhook = self._store.find(delivery.webhook)

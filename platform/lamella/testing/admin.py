@@ -91,6 +91,12 @@ class MemoryWebhookStore:
         """Keeps a subscription."""
         self._hooks[webhook.id] = webhook
 
+    def change(self, webhook: Webhook) -> None:
+        """Replaces URL, events and whether it is active. Raises NotFound."""
+        if webhook.id not in self._hooks:
+            raise NotFound("webhook", webhook.id, next_step="GET /v1/admin/webhooks lists them")
+        self._hooks[webhook.id] = webhook
+
     def remove(self, webhook_id: str) -> None:
         """Forgets the subscription with its deliveries. Raises NotFound."""
         if self._hooks.pop(webhook_id, None) is None:
@@ -120,6 +126,13 @@ class MemoryWebhookStore:
     def put(self, delivery: Delivery) -> None:
         """Replaces a delivery."""
         self._deliveries[delivery.number] = delivery
+
+    def forget(self, before: datetime) -> int:
+        """Forgets what ended, of events before that moment."""
+        old = [n for n, one in self._deliveries.items() if one.status != "pending" and one.created_at < before]
+        for number in old:
+            del self._deliveries[number]
+        return len(old)
 
     def deliveries(self, webhook_id: str, *, before: int | None = None, limit: int = 100) -> Sequence[Delivery]:
         """The deliveries of a subscription, newest first."""
@@ -165,11 +178,11 @@ class MemoryProposalStore:
         by_id = sorted(self._proposals.values(), key=lambda each: each.id)
         return sorted(by_id, key=lambda each: each.created_at, reverse=True)
 
-    def decide(self, proposal_id: str, status: str, *, by: str, at: datetime, expected: str = "open") -> None:
-        """Moves it from status `expected`. Raises Conflict, NotFound."""
+    def decide(self, proposal_id: str, status: str, *, by: str, at: datetime) -> None:
+        """Moves an open one. Raises Conflict, NotFound."""
         found = self._proposals.get(proposal_id)
         if found is None:
             raise NotFound("proposal", proposal_id, next_step="GET /v1/admin/proposals lists them")
-        if found.status != expected:
-            raise Conflict(f"proposal {proposal_id!r} is {found.status}, not {expected}; nothing was changed")
+        if found.status != "open":
+            raise Conflict(f"proposal {proposal_id!r} is {found.status}, not open; nothing was changed")
         self._proposals[proposal_id] = replace(found, status=status, decided_by=by, decided_at=at)

@@ -13,6 +13,7 @@ from lamella.errors import InvalidInput
 from lamella.events.contract import Click, Feedback, Interaction, Read, Slate
 from lamella.experiments.model import Json
 from lamella.services.ports import ArmTotals
+from lamella.services.traffic_ports import RecentTotals
 from lamella.stats.moments import Moments
 from lamella.testing.record import Fact, FirstExposure, MemoryRecord
 
@@ -63,6 +64,19 @@ class MemoryAnalysisStore:
             _arm(_Question(phase, columns, covariate_since), variant, exposed, by_unit)
             for variant in sorted({first.variant for first in exposed.values()})
         ]
+
+    def recent_totals(self, columns: Sequence[str], *, since: datetime) -> RecentTotals | None:
+        """The totals of all units from the day of `since` on; None where nothing was served then."""
+        _check_columns(columns)
+        facts = [fact for fact in self._record.facts if fact.day >= since.date()]
+        served = [fact.record.time for fact in facts if fact.record is fact.slate]
+        if not served:
+            return None
+        by_unit: dict[str, list[Fact]] = {}
+        for fact in facts:
+            by_unit.setdefault(fact.slate.unit, []).append(fact)
+        rows = [[_value(column, of, ()) for column in columns] for of in by_unit.values()]
+        return RecentTotals(moments=Moments.from_rows(columns, rows), began_at=min(served))
 
     def save_report(self, experiment: str, phase: int, as_of: datetime, document: Mapping[str, Json]) -> int:  # noqa: ARG002 - the port has it
         """Keeps the report; returns its number within the phase."""

@@ -22,6 +22,7 @@ from lamella.experiments.document import (
     parameter_document,
 )
 from lamella.experiments.model import Configuration, Domain, Experiment, Holdout, Json, Layer, Parameter
+from lamella.services.admin_ports import Approval, ProposalStore
 from lamella.services.ports import Item, ModelVersion, Principal, Revision, Scored, TrainingLog, TrainingRun
 
 E = TypeVar("E", Layer, Parameter, Experiment, Domain, Holdout)
@@ -46,8 +47,8 @@ class FakeClock:
 class MemoryConfigurationStore:
     """The configuration and its revisions, compared and swapped under a lock."""
 
-    def __init__(self, configuration: Configuration | None = None) -> None:
-        self._newest = configuration or Configuration()
+    def __init__(self, configuration: Configuration | None = None, proposals: ProposalStore | None = None) -> None:
+        self._newest, self._proposals = configuration or Configuration(), proposals
         self._revisions: list[Revision] = []
         self._lock = threading.Lock()
 
@@ -59,12 +60,22 @@ class MemoryConfigurationStore:
         """The newest configuration."""
         return self._newest
 
-    def commit(self, after: Configuration, *, author: str, action: str, at: datetime) -> Configuration:
-        """Stores `after` as the next version. Raises ConfigurationMoved."""
+    def commit(
+        self,
+        after: Configuration,
+        *,
+        author: str,
+        action: str,
+        at: datetime,
+        approval: Approval | None = None,
+    ) -> Configuration:
+        """Stores `after` as the next version. Raises ConfigurationMoved, and for an approval Conflict and NotFound."""
         with self._lock:
             before = self._newest
             if before.version != after.version:
                 raise ConfigurationMoved(after.version, before.version)
+            if approval is not None and self._proposals is not None:
+                self._proposals.decide(approval.proposal, "applied", by=approval.by, at=at)
             stored = replace(after, version=before.version + 1)
             for kind, key, was, now in _differences(before, stored):
                 self._revisions.append(

@@ -88,6 +88,7 @@ class ExperimentAnswer(BaseModel):
     ends_at: str | None
     ramped_at: str | None
     start_faults: list[str]
+    accept_underpowered: bool
 
 
 class ChecksAnswer(BaseModel):
@@ -111,6 +112,7 @@ class PreviewAnswer(BaseModel):
     experiment: str
     variant: str
     preview: str
+    url: str
     expires_at: str
 
 
@@ -331,6 +333,7 @@ _OF_EXPERIMENT: Final = (
     "experiments.update_experiment",
     "experiments.patch_experiment",
     "experiments.ramp_experiment",
+    "experiments.promote_variant",
     "parts.add_variant",
     "parts.update_variant",
     "parts.delete_variant",
@@ -351,7 +354,7 @@ ANSWERS: Final[Mapping[str, type[BaseModel]]] = {
     **dict.fromkeys(("spaces.create_holdout", "spaces.show_holdout", "spaces.update_holdout"), HoldoutAnswer),
     **dict.fromkeys(("configuration.show_kill_switch", "configuration.set_kill_switch"), KillSwitchAnswer),
     **dict.fromkeys(("history.show_proposal", "history.approve_proposal", "history.reject_proposal"), ProposalAnswer),
-    **dict.fromkeys(("webhooks.create_webhook", "webhooks.show_webhook"), WebhookAnswer),
+    **dict.fromkeys(("webhooks.create_webhook", "webhooks.show_webhook", "webhooks.update_webhook"), WebhookAnswer),
     **dict.fromkeys(("models.request_training", "models.show_training"), TrainingAnswer),
     "layers.show_availability": AvailabilityAnswer,
     "layers.list_layers": _page("layers", LayerAnswer),

@@ -21,6 +21,7 @@ from lamella.web.api import (
     models,
     ofrep,
     parts,
+    previews,
     reports,
     serving,
     snapshot,
@@ -31,6 +32,7 @@ from lamella.web.api import (
 from lamella.web.auditing import install_auditing
 from lamella.web.auth import install_auth
 from lamella.web.limits import install_limits
+from lamella.web.listening import Listener
 from lamella.web.openapi import install_openapi
 from lamella.web.polling import Poller
 from lamella.web.problems import install_problems
@@ -38,20 +40,23 @@ from lamella.web.requests import install_requests
 from lamella.web.retries import install_retries
 from lamella.web.telemetry import Telemetry, install_telemetry
 from lamella.web.ui import documentation, pages
-from lamella.web.wiring import Wired, hold, pollers_of
+from lamella.web.wiring import Wired, hold, listener_of, pollers_of
 
 SESSION_HOURS: Final = 12
 MODEL_POLL_SECONDS: Final = 2.0
 """How often a process looks for newly published models, so that no request has to."""
 
+EVALUATION_BYTES: Final = 16 * 1024 * 1024
+"""So far a body is read and told what is wrong with it: one part that is too long costs only itself."""
+
 BODY_LIMITS: Final = {
-    "serving.recommend": 512 * 1024,
-    "serving.take_events": 4 * 1024 * 1024,
-    "exposures.take_exposures": 4 * 1024 * 1024,
-    "ofrep.evaluate_flag": 4 * 1024 * 1024,
-    "ofrep.evaluate_flags": 4 * 1024 * 1024,
+    "serving.recommend": EVALUATION_BYTES,
+    "serving.take_events": EVALUATION_BYTES,
+    "exposures.take_exposures": EVALUATION_BYTES,
+    "ofrep.evaluate_flag": EVALUATION_BYTES,
+    "ofrep.evaluate_flags": EVALUATION_BYTES,
+    "configuration.explain_body": EVALUATION_BYTES,
     "models.put_items": 32 * 1024 * 1024,
-    "whole.put_configuration": 8 * 1024 * 1024,
     "pages.login_with_key": 16 * 1024,
 }
 
@@ -97,7 +102,7 @@ def create_app(services: Services, *, secret: bytes) -> APIFlask:
         documentation,
     ):
         app.register_blueprint(module.blueprint)
-    for standard in (exposures, snapshot, ofrep, flagd):
+    for standard in (exposures, snapshot, ofrep, flagd, previews):
         app.register_blueprint(standard.blueprint)
     install_problems(app)
     install_openapi(app)
@@ -106,6 +111,7 @@ def create_app(services: Services, *, secret: bytes) -> APIFlask:
     install_telemetry(app, telemetry)
     install_auth(app, services.keys, host=services.settings.host)
     ofrep.install_ofrep(app, Rates(services.settings.ofrep_rate_per_second))
+    previews.install_previews(app, Rates(services.settings.rate_per_second))
     install_limits(app, Rates(services.settings.rate_per_second))
     install_requests(app, BODY_LIMITS)
     install_auditing(app, services.audit, services.clock)
@@ -122,18 +128,22 @@ def start_polling(app: APIFlask) -> None:
     for poller in pollers_of(app):
         poller.poll()
         poller.start()
+    listener = listener_of(app)
+    if listener is not None:
+        listener.start()
 
 
 def _wire(services: Services, telemetry: Telemetry) -> Wired:
     def show_version() -> None:
         telemetry.snapshot.set(services.snapshots.current().version)
 
+    poller = Poller("snapshot", services.snapshots, services.settings.snapshot_poll_seconds, then=show_version)
+    announcements = services.announcements
     return Wired(
         services=services,
         telemetry=telemetry,
-        snapshot_poller=Poller(
-            "snapshot", services.snapshots, services.settings.snapshot_poll_seconds, then=show_version
-        ),
+        snapshot_poller=poller,
+        listener=Listener(announcements, poller.poll) if announcements is not None else None,
         model_poller=Poller("models", services.host, MODEL_POLL_SECONDS) if services.host is not None else None,
     )
 

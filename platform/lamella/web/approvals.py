@@ -1,4 +1,4 @@
-"""Changes that may wait for a second person: done at once with 200, or proposed with 202."""
+"""Changes that may wait for a second person: done at once with 200, 201 or 204, or proposed with 202."""
 
 from collections.abc import Mapping
 
@@ -9,6 +9,7 @@ from lamella.experiments.model import Configuration, Json
 from lamella.experiments.selection import experiment_of
 from lamella.services.admin_ports import Proposal
 from lamella.services.changes import Change
+from lamella.services.things import CREATE, DELETE, UPDATE, thing_document
 from lamella.web.auth import principal
 from lamella.web.preconditions import changed, check_if_match, shown
 from lamella.web.wiring import services
@@ -25,6 +26,22 @@ def submit(operation: str, key: str = "", body: Mapping[str, Json] | None = None
         return propose(change, look(services().configuration.load()))
     after = changed(lambda **options: services().changes.perform(change, **options), look)
     return shown(look(after))
+
+
+def submit_thing(kind: str, verb: str, key: str, body: Mapping[str, Json] | None = None) -> ResponseReturnValue:
+    """The answer that shows the layer, parameter, domain or holdout after the change, or the open proposal (202)."""
+    change = Change(operation=f"{kind}.{verb}", key=key, body=body or {})
+
+    def look(now: Configuration) -> Mapping[str, Json]:
+        # What is made is made from nothing: If-Match names something that is there, so it never matches.
+        return thing_document(now, change.operation, key)
+
+    if services().changes.needs_approval(change):
+        return propose(change, look(services().configuration.load()))
+    after = changed(lambda **options: services().changes.perform(change, **options), look)
+    if verb == DELETE:
+        return "", 204
+    return shown(thing_document(after, f"{kind}.{UPDATE}", key), 201 if verb == CREATE else 200)
 
 
 def propose(change: Change, document: Mapping[str, Json]) -> ResponseReturnValue:

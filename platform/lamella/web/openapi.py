@@ -9,10 +9,12 @@ from pydantic import BaseModel
 from lamella.web.answers import ANSWERS, PROPOSING, ConfigurationBody
 from lamella.web.auth import PAGES, PUBLIC, access_of
 from lamella.web.problems import MEDIA_TYPE
-from lamella.web.schemas import (
+from lamella.web.schemas import StartBody
+from lamella.web.serving_schemas import (
     EvaluationBody,
     EvaluationFailure,
     EventsBody,
+    ExplainBody,
     ExposuresBody,
     Problem,
     RecommendationBody,
@@ -24,6 +26,9 @@ DESCRIPTION: Final = (
 )
 HAND_PARSED: Final[Mapping[str, type[BaseModel]]] = {
     "serving.recommend": RecommendationBody,
+    "configuration.explain_body": ExplainBody,
+    "experiments.schedule_experiment": StartBody,
+    "experiments.start_experiment": StartBody,
     "serving.take_events": EventsBody,
     "whole.put_configuration": ConfigurationBody,
     "exposures.take_exposures": ExposuresBody,
@@ -32,6 +37,7 @@ HAND_PARSED: Final[Mapping[str, type[BaseModel]]] = {
 }
 """Routes that read their body themselves, with the model that says what they accept."""
 
+BODY_OPTIONAL: Final = frozenset({"experiments.schedule_experiment", "experiments.start_experiment"})
 _BEARER: Final = "bearer"
 _SHARED_ANSWERS: Final[Mapping[str, str]] = {
     "401": "No usable key",
@@ -105,7 +111,7 @@ def _complete(app: APIFlask, schemas: dict[str, Any], endpoint: str, operation: 
         model = HAND_PARSED[endpoint]
         _register(schemas, model)
         operation["requestBody"] = {
-            "required": True,
+            "required": endpoint not in BODY_OPTIONAL,
             "content": {"application/json": {"schema": _reference(model)}},
         }
     answers = operation.setdefault("responses", {})
@@ -115,7 +121,7 @@ def _complete(app: APIFlask, schemas: dict[str, Any], endpoint: str, operation: 
     if access not in (PUBLIC, PAGES):
         _add_problems(answers, _SHARED_ANSWERS)
         if "requestBody" in operation:
-            operation["requestBody"]["required"] = True
+            operation["requestBody"]["required"] = endpoint not in BODY_OPTIONAL
             _add_problems(answers, _BODY_ANSWERS)
         elif any(parameter["in"] == "query" for parameter in operation.get("parameters", ())):
             _add_problems(answers, {"400": _BODY_ANSWERS["400"]})

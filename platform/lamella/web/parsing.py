@@ -5,19 +5,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import orjson
-
 from lamella.errors import InvalidInput
 from lamella.experiments.fields import value_fault
-from lamella.experiments.model import Json
+from lamella.experiments.model import Json, UnitKind
+from lamella.services.assigning import UnitsGiven, size_fault
 
 TEXT_LENGTH: Final = 256
-CONTEXT_BYTES: Final = 64 * 1024
+LONGEST_TOKEN: Final = 2_000
 MOST_ITEMS: Final = 100
 MOST_EXCLUDED: Final = 1_000
 MOST_EVENTS: Final = 1_000
 
 _WANTED: Final = frozenset({"unit", "context", "k", "exclude", "request_id", "preview"})
+_EXPLAINED: Final = frozenset({"unit", "units", "context", "preview"})
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -35,7 +35,7 @@ class Wanted:
 
 def parse_wanted(body: Mapping[str, object]) -> Wanted:
     """What the body asks for. Raises InvalidInput that names every fault."""
-    faults = [f"{name}: is not a known field" for name in sorted(body.keys() - _WANTED)]
+    faults = [f"{name[:80]}: is not a known field" for name in sorted(body.keys() - _WANTED)]
     unit = parse_text("unit", body.get("unit"), faults)
     context = parse_context(body.get("context", {}), faults)
     k = _parse_k(body.get("k"), faults)
@@ -43,22 +43,54 @@ def parse_wanted(body: Mapping[str, object]) -> Wanted:
     chosen = body.get("request_id")
     request_id = None if chosen is None else parse_text("request_id", chosen, faults)
     token = body.get("preview")
-    preview = None if token is None else parse_text("preview", token, faults)
+    preview = None if token is None else parse_text("preview", token, faults, most=LONGEST_TOKEN)
     if faults:
         raise InvalidInput(*faults)
     return Wanted(unit=unit, context=context, k=k, exclude=exclude, request_id=request_id, preview=preview)
 
 
-def parse_text(name: str, text: object, faults: list[str]) -> str:
-    """An identifier: 1 to 256 characters without control characters; empty after a fault was added."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explained:
+    """A parsed request for an explanation."""
+
+    units: UnitsGiven
+    context: Mapping[str, Json]
+    preview: str | None = None
+
+
+def parse_explained(body: Mapping[str, object]) -> Explained:
+    """Whom to explain: `unit`, or `units` by kind. Raises InvalidInput that names every fault."""
+    faults = [f"{name[:80]}: is not a known field" for name in sorted(body.keys() - _EXPLAINED)]
+    units = _parse_units(body, faults)
+    context = parse_context(body.get("context", {}), faults)
+    token = body.get("preview")
+    preview = None if token is None else parse_text("preview", token, faults, most=LONGEST_TOKEN)
+    if faults:
+        raise InvalidInput(*faults)
+    return Explained(units=units, context=context, preview=preview)
+
+
+def _parse_units(body: Mapping[str, object], faults: list[str]) -> UnitsGiven:
+    named = body.get("units")
+    if named is None:
+        return parse_text("unit", body.get("unit"), faults)
+    kinds = [kind.value for kind in UnitKind]
+    if body.get("unit") is not None or not isinstance(named, dict) or not named or not named.keys() <= set(kinds):
+        faults.append(f"units: send an object of {', '.join(kinds)}, or a user as unit")
+        return ""
+    return {kind: parse_text(f"units.{kind}", unit, faults) for kind, unit in named.items()}
+
+
+def parse_text(name: str, text: object, faults: list[str], *, most: int = TEXT_LENGTH) -> str:
+    """An identifier: 1 to `most` characters without control characters; empty after a fault was added."""
     if text is None:
         faults.append(f"{name}: is missing")
     elif not isinstance(text, str):
         faults.append(f"{name}: is {_shown(text)}; send text")
     elif not text:
-        faults.append(f"{name}: is empty; send 1 to {TEXT_LENGTH} characters")
-    elif len(text) > TEXT_LENGTH:
-        faults.append(f"{name}: has {len(text)} characters; send at most {TEXT_LENGTH}")
+        faults.append(f"{name}: is empty; send 1 to {most} characters")
+    elif len(text) > most:
+        faults.append(f"{name}: has {len(text)} characters; send at most {most}")
     elif not text.isprintable() and _CONTROL.search(text):
         faults.append(f"{name}: {_shown(text)} has a control character; send printable text")
     else:
@@ -71,20 +103,16 @@ def parse_context(context: object, faults: list[str]) -> Mapping[str, Json]:
     if not isinstance(context, dict):
         faults.append(f"context: is {_shown(context)}; send an object of attributes")
         return {}
-    fault = value_fault(context)
+    fault = value_fault(context) or size_fault(context)
     if fault is not None:
         faults.append(f"context: {fault}")
-        return {}
-    size = len(orjson.dumps(context))
-    if size > CONTEXT_BYTES:
-        faults.append(f"context: has {size} bytes; send at most {CONTEXT_BYTES}")
         return {}
     return context
 
 
 def parse_batch(body: Mapping[str, object], field: str = "events") -> Sequence[object]:
     """The events or exposures of a batch, each still to be read. Raises InvalidInput if it is no batch at all."""
-    faults = [f"{name}: is not a known field" for name in sorted(body.keys() - {field})]
+    faults = [f"{name[:80]}: is not a known field" for name in sorted(body.keys() - {field})]
     events = body.get(field)
     if field not in body:
         faults.append(f"{field}: is missing")

@@ -143,11 +143,16 @@ def _headers(error: errors.LamellaError, status: HTTPStatus) -> dict[str, str]:
     return {}
 
 
+def sentences(error: ValidationError) -> list[str]:
+    """A sentence for each fault that pydantic found."""
+    return [_sentence([str(part) for part in each["loc"]], each["msg"], each["input"]) for each in error.errors()]
+
+
 def _http_problem(error: HTTPError) -> Response:
     """What the framework refuses. `error.__cause__` holds pydantic's findings where a body broke its model."""
     cause = error.__cause__
     if isinstance(cause, ValidationError):
-        faults = [_sentence([str(part) for part in each["loc"]], each["msg"], each["input"]) for each in cause.errors()]
+        faults = sentences(cause)
         return render(error.status_code, errors.InvalidInput.code, "; ".join(faults), faults=faults)
     code = HTTP_CODES.get(error.status_code, "invalid_input" if error.status_code < 500 else "internal_error")
     kept = {name: value for name, value in Headers(error.headers).items() if name in ("Allow", "Retry-After")}

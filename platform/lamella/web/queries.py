@@ -19,6 +19,7 @@ class ExplainQuery(Query):
 
     unit: str
     context: str = "{}"
+    preview: str | None = None
 
 
 class RevisionsQuery(Query):

@@ -10,7 +10,7 @@ from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from lamella.errors import InvalidInput
 
-DEFAULT_BYTES: Final = 1024 * 1024
+DEFAULT_BYTES: Final = 8 * 1024 * 1024
 _WRITES: Final = frozenset({"POST", "PUT", "PATCH"})
 
 

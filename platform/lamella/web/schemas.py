@@ -155,6 +155,7 @@ class ExperimentBody(Strict):
     ramp: RampBody | None = None
     starts_at: str | None = None
     ends_at: str | None = None
+    accept_underpowered: bool = False
     status: str | None = None
     phases: list[dict[str, JsonValue]] | None = None
     ramped_at: str | None = None
@@ -178,6 +179,19 @@ class ExperimentPatch(Strict):
     ramp: RampBody | None = None
     starts_at: str | None = None
     ends_at: str | None = None
+    accept_underpowered: bool | None = None
+
+
+class StartBody(Strict):
+    """Whether it may start though the measured traffic is too small for its plan; the revision keeps who said so."""
+
+    accept_underpowered: bool = False
+
+
+class PromoteBody(Strict):
+    """The variant whose values become the defaults of its parameters."""
+
+    variant: Key
 
 
 class ShareBody(Strict):
@@ -203,10 +217,11 @@ class OverrideBody(Strict):
 
 
 class PreviewBody(Strict):
-    """The variant that the link shows, and for how long it works."""
+    """The variant that the link shows, for how long it works, and whose page it shows (missing: nobody's)."""
 
     variant: Key
     hours: Annotated[int, Field(ge=1, le=720)] = 24
+    unit: Identifier | None = None
 
 
 class DomainBody(Strict):
@@ -262,6 +277,14 @@ class WebhookBody(Strict):
     events: Annotated[list[Annotated[str, Field(max_length=100)]], Field(min_length=1, max_length=50)]
 
 
+class WebhookPatch(Strict):
+    """What of a subscription is to change; one that is not active gets no further events."""
+
+    url: Annotated[str, Field(max_length=2_000)] | None = None
+    events: Annotated[list[Annotated[str, Field(max_length=100)]], Field(min_length=1, max_length=50)] | None = None
+    is_active: bool | None = None
+
+
 class KillSwitchBody(Strict):
     """Whether every unit gets the defaults everywhere."""
 
@@ -299,92 +322,3 @@ class KeyBody(Strict):
     role: Role
     projects: Annotated[list[Key], Field(min_length=1, max_length=100)] | None = None
     expires_at: Time | None = None
-
-
-class RecommendationBody(Strict):
-    """Who asks, what is known about the request, and how many items are wanted (missing: the layers decide).
-
-    A caller that retries sends its own `request_id`: the same one is recorded once. `preview` is the token of a link
-    that shows one variant.
-    """
-
-    unit: Identifier
-    context: dict[str, JsonValue] = Field(default_factory=dict)
-    k: Annotated[int, Field(ge=1, le=100)] | None = None
-    exclude: Annotated[list[Identifier], Field(max_length=1_000)] = Field(default_factory=list)
-    request_id: Identifier | None = None
-    preview: Identifier | None = None
-
-
-class EventBody(BaseModel):
-    """One event; `read_seconds` and `completion` belong to a read, `action` to an interaction."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    kind: Literal["click", "read", "interaction"]
-    event_id: Identifier
-    request_id: Identifier
-    unit: Identifier
-    item: Identifier
-    time: Time
-    read_seconds: float | None = None
-    completion: float | None = None
-    action: Annotated[str, Field(max_length=32)] | None = None
-
-
-class EventsBody(Strict):
-    """Up to 1,000 events; each is accepted or rejected by itself."""
-
-    events: Annotated[list[EventBody], Field(min_length=1, max_length=1_000)]
-
-
-class ExposureBody(BaseModel):
-    """The first time that a unit met a variant outside of a slate; names an experiment, a parameter or a phase.
-
-    A stated `variant` is recorded as it is; where it is missing, the unit is assigned as the exposure arrives.
-    """
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    exposure_id: Identifier
-    unit: Identifier
-    experiment: Key | None = None
-    parameter: Key | None = None
-    phase: int | None = None
-    variant: Identifier | None = None
-    counted: bool = True
-    time: Time | None = None
-    context: dict[str, JsonValue] | None = None
-
-
-class ExposuresBody(Strict):
-    """Up to 1,000 exposures; each is accepted or rejected by itself."""
-
-    exposures: Annotated[list[ExposureBody], Field(min_length=1, max_length=1_000)]
-
-
-class EvaluationBody(BaseModel):
-    """OFREP's request: `context` holds `targetingKey`, perhaps `deviceKey` and `sessionKey`, and the attributes."""
-
-    context: dict[str, JsonValue]
-
-
-class EvaluationFailure(BaseModel):
-    """OFREP's failure. `key` is there where one flag was asked for; `code` is our own stable word."""
-
-    key: str | None = None
-    errorCode: Literal["PARSE_ERROR", "TARGETING_KEY_MISSING", "INVALID_CONTEXT", "FLAG_NOT_FOUND", "GENERAL"]  # noqa: N815 - the protocol's name
-    errorDetails: str  # noqa: N815 - the protocol's name
-    code: str
-
-
-class Problem(BaseModel):
-    """Every error (RFC 9457). `code` is stable; `faults` has a sentence for each thing that is wrong."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    code: str
-    instance: str
-    faults: list[str] | None = None

@@ -7,10 +7,21 @@ from typing import Final, cast
 from flask import Flask, current_app
 
 from lamella.bootstrap.web import ReadinessCheck, Services
+from lamella.web.listening import Listener
 from lamella.web.polling import Poller
 from lamella.web.telemetry import Telemetry
 
-__all__ = ["ReadinessCheck", "Services", "Wired", "hold", "pollers_of", "refresh_snapshot", "services", "telemetry"]
+__all__ = [
+    "ReadinessCheck",
+    "Services",
+    "Wired",
+    "hold",
+    "listener_of",
+    "pollers_of",
+    "refresh_snapshot",
+    "services",
+    "telemetry",
+]
 
 _EXTENSION: Final = "lamella"
 
@@ -23,6 +34,7 @@ class Wired:
     telemetry: Telemetry
     snapshot_poller: Poller
     model_poller: Poller | None
+    listener: Listener | None = None
 
 
 def hold(app: Flask, wired: Wired) -> None:
@@ -49,6 +61,11 @@ def pollers_of(app: Flask) -> Sequence[Poller]:
     """What keeps the application's memory fresh: of the snapshot, and of the models where there are any."""
     wired = _wired(app)
     return [each for each in (wired.snapshot_poller, wired.model_poller) if each is not None]
+
+
+def listener_of(app: Flask) -> Listener | None:
+    """What hears of new configurations; None where nothing announces them."""
+    return _wired(app).listener
 
 
 def _wired(app: Flask) -> Wired:

@@ -123,3 +123,12 @@ def test_a_proposal_is_decided_once(admin):
         admin.proposals.decide("p1", "rejected", by="eve", at=AT)
     with pytest.raises(NotFound, match="'p9'"):
         admin.proposals.decide("p9", "applied", by="bob", at=AT)
+
+
+def test_a_webhook_is_changed(admin):
+    admin.webhooks.add(HOOK)
+    changed = replace(HOOK, url="https://example.org/y", events=("verdict.*", "layer.create"), is_active=False)
+    admin.webhooks.change(changed)
+    assert admin.webhooks.find("h1") == changed
+    with pytest.raises(NotFound, match="'h9'"):
+        admin.webhooks.change(replace(HOOK, id="h9"))

@@ -14,6 +14,7 @@ from lamella.services.assigning import Assigning, SnapshotHolder
 from lamella.services.changes import Changes
 from lamella.services.configuring import Configuring
 from lamella.services.exposing import Exposing
+from lamella.services.foreseeing import Foreseeing
 from lamella.services.idempotency import Idempotency
 from lamella.services.keys import ROLES, Keys
 from lamella.services.previewing import Previews
@@ -94,8 +95,11 @@ class Secrets:
 
 def make_lab(*, settings: Settings | None = None, readiness: tuple[ReadinessCheck, ...] = ()) -> Lab:
     clock = FakeClock()
-    store = MemoryConfigurationStore()
-    configuring = Configuring(store, clock, ["ctr", "reading_depth"])
+    proposals = MemoryProposalStore()
+    store = MemoryConfigurationStore(proposals=proposals)
+    record = MemoryRecord()
+    analysis = MemoryAnalysisStore(record)
+    configuring = Configuring(store, clock, ["ctr", "reading_depth"], foreseeing=Foreseeing(analysis, clock))
     for key in ("recall", "ranking"):
         configuring.create_layer(layer_from_document({"key": key}), author="test")
     for parameter in PARAMETERS:
@@ -103,7 +107,6 @@ def make_lab(*, settings: Settings | None = None, readiness: tuple[ReadinessChec
     configuring.create_experiment(experiment_from_document(EXPERIMENT), author="test")
     snapshots = SnapshotHolder(store)
     snapshots.refresh()
-    record = MemoryRecord()
     recommender = FakeRecommender(ITEMS, ["popularity@1", "mf@1"])
     keys = Keys(MemoryKeyStore(), clock)
     tasks = MemoryTaskQueue()
@@ -129,7 +132,7 @@ def make_lab(*, settings: Settings | None = None, readiness: tuple[ReadinessChec
         keys=keys,
         configuration=store,
         record=record,
-        analysis=MemoryAnalysisStore(record),
+        analysis=analysis,
         catalogue=MemoryCatalogue(),
         models=MemoryModelCatalogue(),
         trainings=MemoryTrainingRuns(),
@@ -141,7 +144,7 @@ def make_lab(*, settings: Settings | None = None, readiness: tuple[ReadinessChec
         changes=Changes(
             store,
             configuring,
-            MemoryProposalStore(),
+            proposals,
             clock,
             ["ctr", "reading_depth"],
             approvals_required=(settings or Settings()).approvals_required,

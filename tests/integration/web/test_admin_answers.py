@@ -24,6 +24,7 @@ def busy(lab):
 def test_every_route_of_the_admin_api_that_shows_something_has_a_model(lab):
     named = set(ANSWERS) | {
         "configuration.explain_unit",
+        "configuration.explain_body",
         "reports.latest_report",
         "reports.list_reports",
         "reports.ask_for_analysis",

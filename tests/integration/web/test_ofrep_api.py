@@ -165,7 +165,7 @@ def test_every_other_failure_has_the_same_shape(lab, monkeypatch):
     failure(lab.client().post(path, json={}), 401, "GENERAL")
     failure(lab.call("GET", path), 405, "GENERAL", key=None)
     failure(lab.call("POST", path, data="a", content_type="text/plain"), 415, "PARSE_ERROR")
-    failure(lab.call("POST", path, data=b" " * 5_000_000, content_type="application/json"), 413, "INVALID_CONTEXT")
+    failure(lab.call("POST", path, data=b" " * 17_000_000, content_type="application/json"), 413, "INVALID_CONTEXT")
 
     def explode():
         raise RuntimeError("password=hunter2")

@@ -73,25 +73,26 @@ def test_every_route_with_a_body_answers_an_empty_body_a_wrong_type_and_a_wrong_
             if "requestBody" not in operation or path.startswith("/ofrep/"):
                 continue
             call = re.sub(r"{[^}]+}", "x", path)
-            assert_problem(
-                lab.call(method.upper(), call, data=b"", content_type="application/json"), 400, "invalid_input"
-            )
+            if operation["requestBody"]["required"]:
+                assert_problem(
+                    lab.call(method.upper(), call, data=b"", content_type="application/json"), 400, "invalid_input"
+                )
             assert_problem(
                 lab.call(method.upper(), call, data="a=1", content_type="text/plain"), 415, "unsupported_media_type"
             )
-            for body in ([], "text", 7, None, True, {"surprise": 1}):
+            for body in ([], "text", 7, True, {"surprise": 1}):
                 problem = assert_problem(lab.call(method.upper(), call, json=body), 400, "invalid_input")
                 assert problem["faults"]
 
 
 def test_a_body_beyond_the_limit_of_its_route_is_413(lab):
-    for path, size in (("/v1/recommendations", 600_000), ("/v1/events", 5_000_000), ("/v1/admin/layers", 1_100_000)):
+    for path, size in (("/v1/recommendations", 17_000_000), ("/v1/admin/layers", 9_000_000)):
         answer = lab.call("POST", path, data=b" " * size, content_type="application/json")
         assert "bytes" in assert_problem(answer, 413, "body_too_large")["detail"]
 
 
 def test_a_body_of_undeclared_length_is_limited_too(lab):
-    for path, size in (("/v1/recommendations", 600_000), ("/v1/admin/layers", 1_100_000)):
+    for path, size in (("/v1/recommendations", 17_000_000), ("/v1/admin/layers", 9_000_000)):
         answer = lab.call(
             "POST",
             path,

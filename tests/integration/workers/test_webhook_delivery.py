@@ -10,13 +10,15 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
+from configurations import draft
 from lamella.adapters.http_sender import HttpSender
+from lamella.adapters.sql.analysis import SqlAnalysisStore
 from lamella.adapters.sql.configuration import SqlConfigurationStore
 from lamella.adapters.sql.webhooks import SqlWebhookStore
 from lamella.bootstrap.worker import worker_services
 from lamella.config import Settings
 from lamella.errors import ConfigurationMoved, Unavailable
-from lamella.experiments.model import Layer
+from lamella.experiments.model import Layer, Parameter, ParameterType
 from lamella.metrics.definitions import METRICS
 from lamella.services.configuring import Configuring
 from lamella.services.webhooks import MOST_TRIES, Delivering, Webhooks
@@ -190,3 +192,56 @@ def test_the_task_of_the_schedule_empties_the_outbox(settings, store, clock, rec
     deliver.empty_outbox(services)
     services.close()
     assert len(receiver.got) == 25
+
+
+def test_a_verdict_is_told_by_the_transaction_of_its_report(store, clock, engine):
+    hook = Webhooks(store, clock).subscribe("https://example.org/hook", ["verdict.*"], by="ann")
+    analysis = SqlAnalysisStore(engine)
+
+    def keep(decision: str, phase: int = 1) -> None:
+        verdict = {"decision": decision, "variant": "b", "reason": "Because."}
+        document = {"experiment": {"key": "bold", "phase": phase}, "verdict": verdict, "as_of": START.isoformat()}
+        analysis.save_report("bold", phase, START, document)
+
+    for decision in ("keep_running", "keep_running", "stop_for_harm", "stop_for_harm"):
+        keep(decision)
+    keep("ship", phase=2)
+    told = [(each.event, each.body["after"]["decision"]) for each in store.deliveries(hook.id)][::-1]
+    assert told == [
+        ("verdict.changed", "stop_for_harm"),
+        ("verdict.harm", "stop_for_harm"),
+        ("verdict.changed", "ship"),
+    ]
+
+
+def test_a_step_of_a_ramp_is_told(store, clock, configuring):
+    hook = Webhooks(store, clock).subscribe("https://example.org/hook", ["experiment.ramp"], by="ann")
+    for layer in ("recall", "ranking"):
+        configuring.create_layer(Layer(key=layer, salt=layer), author="ann")
+    rank = Parameter(key="rank.model", type=ParameterType.STRING, default="mf", layer="ranking")
+    configuring.create_parameter(rank, author="ann")
+    configuring.create_experiment(draft(ranges=((0, 100),)), author="ann")
+    configuring.transition("textcnn", "start", author="ann")
+    configuring.ramp("textcnn", 0.5, author="lamella")
+    (told,) = store.deliveries(hook.id)
+    assert (told.event, told.body["key"], told.body["author"]) == ("experiment.ramp", "textcnn", "lamella")
+
+
+def test_what_ended_long_ago_is_forgotten_and_what_is_under_way_is_not(store, clock, configuring, receiver):
+    hook = Webhooks(store, clock).subscribe(receiver.url, ["*"], by="ann")
+    configuring.create_layer(Layer(key="ranking", salt="ranking"), author="ann")
+    delivering(store, clock).deliver()
+    configuring.create_layer(Layer(key="recall", salt="recall"), author="ann")
+    clock.move(timedelta(days=29))
+    assert delivering(store, clock).forget() == 0
+    clock.move(timedelta(days=2))
+    assert delivering(store, clock).forget() == 1
+    assert [each.status for each in store.deliveries(hook.id)] == ["pending"]
+
+
+def test_a_webhook_that_is_not_active_gets_nothing(store, clock, configuring):
+    webhooks = Webhooks(store, clock)
+    hook = webhooks.subscribe("https://example.org/hook", ["*"], by="ann")
+    webhooks.change(hook.id, is_active=False)
+    configuring.create_layer(Layer(key="ranking", salt="ranking"), author="ann")
+    assert store.deliveries(hook.id) == []

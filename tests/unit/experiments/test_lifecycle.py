@@ -1,5 +1,6 @@
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
@@ -18,6 +19,7 @@ from lamella.experiments.model import (
     Status,
     Variant,
 )
+from lamella.experiments.promoting import promote
 from lamella.experiments.selection import experiment_of
 
 LATER = AT + timedelta(days=7)
@@ -56,9 +58,9 @@ def make(configuration: Configuration, move: str) -> Configuration:
         return lifecycle.start(configuration, "textcnn", at=LATER, metrics=METRICS)
     if move == "stop":
         return lifecycle.stop(configuration, "textcnn", at=LATER)
-    if move == "schedule":
-        return lifecycle.schedule(configuration, "textcnn", metrics=METRICS)
     return {
+        "schedule": partial(lifecycle.schedule, metrics=METRICS),
+        "promote": partial(promote, variant="treatment", at=LATER),
         "unschedule": lifecycle.unschedule,
         "pause": lifecycle.pause,
         "resume": lifecycle.resume,

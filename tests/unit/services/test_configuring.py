@@ -15,6 +15,7 @@ from lamella.errors import (
 )
 from lamella.experiments.allocation import size
 from lamella.experiments.model import BucketRange, Configuration, Layer, Parameter, ParameterType, Status
+from lamella.services.admin_ports import Approval
 from lamella.services.configuring import Configuring
 from lamella.testing.fakes import START, FakeClock, MemoryConfigurationStore
 
@@ -26,14 +27,22 @@ class BusyStore(MemoryConfigurationStore):
         super().__init__(configuration)
         self.rivals = rivals
 
-    def commit(self, after: Configuration, *, author: str, action: str, at: datetime) -> Configuration:
+    def commit(
+        self,
+        after: Configuration,
+        *,
+        author: str,
+        action: str,
+        at: datetime,
+        approval: Approval | None = None,
+    ) -> Configuration:
         """Stores `after`, unless a rival was faster. Raises ConfigurationMoved."""
         if self.rivals:
             self.rivals -= 1
             now = self.load()
             layer = Layer(key=f"rival-{self.rivals}", salt=f"rival-{self.rivals}")
             super().commit(replace(now, layers=(*now.layers, layer)), author="rival", action="create", at=at)
-        return super().commit(after, author=author, action=action, at=at)
+        return super().commit(after, author=author, action=action, at=at, approval=approval)
 
 
 def configuring(

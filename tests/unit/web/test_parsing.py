@@ -5,8 +5,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from lamella.errors import InvalidInput
-from lamella.web.parsing import CONTEXT_BYTES, TEXT_LENGTH, parse_batch, parse_wanted
-from lamella.web.schemas import RecommendationBody
+from lamella.services.assigning import CONTEXT_BYTES
+from lamella.web.parsing import TEXT_LENGTH, parse_batch, parse_wanted
+from lamella.web.serving_schemas import RecommendationBody
 
 texts = st.text("ab 安é\n\0\x7f", max_size=6)
 json_values = st.recursive(

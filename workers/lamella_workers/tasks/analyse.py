@@ -3,7 +3,7 @@
 import structlog
 
 from lamella.bootstrap.worker import WorkerServices
-from lamella.errors import LamellaError, Unavailable
+from lamella.errors import ConfigurationInvalid, LamellaError, Unavailable
 from lamella.experiments.model import Status
 from lamella.services.analysing import analyse_and_keep
 
@@ -11,8 +11,14 @@ from lamella.services.analysing import analyse_and_keep
 def one(services: WorkerServices, experiment: str) -> None:
     """A fresh report on `experiment`, kept, and acted on as its plan says."""
     document = analyse_and_keep(experiment, services.configuration, services.analysis, services.clock)
-    outcome = services.deciding.act(document)
-    structlog.get_logger("lamella.analyse").info("reported", experiment=experiment, outcome=outcome.value)
+    log = structlog.get_logger("lamella.analyse").bind(experiment=experiment)
+    try:
+        outcome = services.deciding.act(document)
+    except ConfigurationInvalid as refused:
+        # The verdict stands, and is left to people.
+        log.warning("not promoted", code=refused.code, reason=str(refused))
+    else:
+        log.info("reported", outcome=outcome.value)
 
 
 def every(services: WorkerServices) -> None:

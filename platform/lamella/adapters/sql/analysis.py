@@ -1,18 +1,21 @@
 """The record as sufficient statistics, and the reports made from it."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, time
 from typing import Any, Final
 
 import numpy as np
 import sqlalchemy as sa
 
 from lamella.adapters.sql.engine import is_postgresql, snapshot, writing
-from lamella.adapters.sql.moments import Question, check_columns, moments_query, scale_of
-from lamella.adapters.sql.schema import FACTS, report
+from lamella.adapters.sql.moments import Question, check_columns, moments_query, recent_query, scale_of
+from lamella.adapters.sql.schema import FACTS, report, slate
+from lamella.adapters.sql.webhooks import tell
 from lamella.errors import Conflict
 from lamella.experiments.model import Json
+from lamella.services.events import report_events
 from lamella.services.ports import ArmTotals
+from lamella.services.traffic_ports import RecentTotals
 from lamella.stats.moments import Moments
 
 _ATTEMPTS: Final = 10
@@ -52,17 +55,41 @@ class SqlAnalysisStore:
         variants = sorted({row.variant for row in rows})
         return [_arm(variant, columns, [row for row in rows if row.variant == variant]) for variant in variants]
 
+    def recent_totals(self, columns: Sequence[str], *, since: datetime) -> RecentTotals | None:
+        """The totals of all units over the whole days from that of `since` on; None where nothing was served then.
+
+        Reads every total of those days. Raises InvalidInput for an unknown column.
+        """
+        check_columns(columns)
+        midnight = datetime.combine(since.astimezone(UTC).date(), time(), UTC)
+        with snapshot(self._engine) as connection:
+            if is_postgresql(connection):
+                connection.exec_driver_sql(_ROOM)
+            first = sa.select(sa.func.min(slate.c.time)).where(slate.c.time >= midnight)
+            began_at = connection.execute(first).scalar()
+            rows = [] if began_at is None else connection.execute(recent_query(columns, since)).all()
+        if began_at is None or not rows:
+            return None
+        return RecentTotals(moments=_moments(columns, rows[0]), began_at=began_at)
+
     def save_report(self, experiment: str, phase: int, as_of: datetime, document: Mapping[str, Json]) -> int:
-        """Keep the report; returns its number within the phase, from 1. Reports are never changed."""
+        """Keep the report; returns its number within the phase, from 1. Reports are never changed.
+
+        What it tells that the one before did not is put into the webhooks' outbox by the same transaction.
+        """
         newest = sa.select(sa.func.coalesce(sa.func.max(report.c.number), 0) + 1).where(
             report.c.experiment == experiment, report.c.phase == phase
         )
         values = {"experiment": experiment, "phase": phase, "as_of": as_of, "document": document}
         statement = sa.insert(report).values(number=newest.scalar_subquery(), **values).returning(report.c.number)
+        latest = sa.select(report.c.document).where(report.c.experiment == experiment, report.c.phase == phase)
         for _ in range(_ATTEMPTS):
             try:
                 with writing(self._engine) as connection:
-                    return int(connection.execute(statement).scalar_one())
+                    previous = connection.execute(latest.order_by(report.c.number.desc()).limit(1)).scalar()
+                    number = int(connection.execute(statement).scalar_one())
+                    tell(connection, report_events(previous, document), at=as_of)
+                    return number
             except sa.exc.IntegrityError:
                 # Another worker reported on the same phase at this moment and took the number.
                 continue

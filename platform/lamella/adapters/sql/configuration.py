@@ -1,6 +1,6 @@
 """The configuration in SQL: one row an entity, one version counter that is compared and swapped."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
@@ -9,6 +9,7 @@ import orjson
 import sqlalchemy as sa
 
 from lamella.adapters.sql.engine import snapshot, writing
+from lamella.adapters.sql.proposals import decide
 from lamella.adapters.sql.schema import (
     configuration,
     domain,
@@ -35,6 +36,7 @@ from lamella.experiments.document import (
     parameter_from_document,
 )
 from lamella.experiments.model import Configuration, Experiment, Json
+from lamella.services.admin_ports import Approval
 from lamella.services.ports import Revision
 
 _TABLES: Final = {
@@ -46,6 +48,20 @@ _TABLES: Final = {
 }
 
 
+def silence(_version: int) -> None:
+    """Nothing: what announces where nobody could hear it."""
+
+
+_TODAY: Final[Mapping[str, Callable[[Mapping[str, Json]], Mapping[str, Json]]]] = {
+    "layer": lambda body: layer_document(layer_from_document(body)),
+    "parameter": lambda body: parameter_document(parameter_from_document(body)),
+    "experiment": lambda body: experiment_document(experiment_from_document(body)),
+    "domain": lambda body: domain_document(domain_from_document(body)),
+    "holdout": lambda body: holdout_document(holdout_from_document(body)),
+}
+"""A stored document as this version would write it."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Stored:
     position: int
@@ -53,10 +69,13 @@ class _Stored:
 
 
 class SqlConfigurationStore:
-    """The configuration, versioned; every change is compared-and-swapped and leaves revisions."""
+    """The configuration, versioned; every change is compared-and-swapped and leaves revisions.
 
-    def __init__(self, engine: sa.Engine) -> None:
-        self._engine = engine
+    `announce` is called with each new version once it is durable, and raises nothing.
+    """
+
+    def __init__(self, engine: sa.Engine, *, announce: Callable[[int], None] = silence) -> None:
+        self._engine, self._announce = engine, announce
 
     def version(self) -> int:
         """The version of the newest configuration; 0 where nothing was ever configured. One row by its key."""
@@ -78,16 +97,26 @@ class SqlConfigurationStore:
             holdouts=tuple(map(holdout_from_document, held["holdout"])),
         )
 
-    def commit(self, after: Configuration, *, author: str, action: str, at: datetime) -> Configuration:
+    def commit(
+        self,
+        after: Configuration,
+        *,
+        author: str,
+        action: str,
+        at: datetime,
+        approval: Approval | None = None,
+    ) -> Configuration:
         """Store `after`, made from version `after.version`; the stored value has the next version.
 
         Writes a revision for each layer, parameter, experiment, domain and holdout that differs, and for the kill
-        switch, in the same transaction. Raises ConfigurationMoved, and changes nothing, if the newest version is
-        not `after.version`.
+        switch, and marks the proposal of `approval` applied, in the same transaction. Raises ConfigurationMoved, and
+        changes nothing, if the newest version is not `after.version`; Conflict or NotFound as `decide` does.
         """
         stored = replace(after, version=after.version + 1)
         with writing(self._engine) as connection:
             was_killed = _swap(connection, after.version, stored)
+            if approval is not None:
+                decide(connection, approval.proposal, "applied", by=approval.by, at=at)
             changes: list[tuple[str, str, Json, Json]] = []
             if was_killed != after.killed:
                 changes.append(("configuration", "killed", was_killed, after.killed))
@@ -102,6 +131,7 @@ class SqlConfigurationStore:
                 rows = [{**common, "kind": k, "key": key, "before": b, "after": a} for k, key, b, a in changes]
                 connection.execute(sa.insert(revision), rows)
                 enqueue(connection, changes, version=stored.version, author=author, at=at, action=action)
+        self._announce(stored.version)
         return stored
 
     def revisions(
@@ -177,7 +207,7 @@ def _write(
         if key not in held:
             connection.execute(sa.insert(table).values(key=key, **values))
             changes.append((kind, key, None, body))
-        elif _text(held[key].body) != _text(body):
+        elif not _is_same(kind, held[key].body, body):
             connection.execute(sa.update(table).where(table.c.key == key).values(**values))
             changes.append((kind, key, held[key].body, body))
         elif held[key].position != position:
@@ -200,6 +230,11 @@ def _write_dimensions(connection: sa.Connection, of: Experiment) -> None:
     for table, rows in ((phase, phases), (variant, variants)):
         if rows:
             connection.execute(sa.insert(table), rows)
+
+
+def _is_same(kind: str, held: Mapping[str, Json], body: Mapping[str, Json]) -> bool:
+    """Whether the stored document says the same; one of an earlier version lacks fields that then had no say."""
+    return _text(held) == _text(body) or _text(_TODAY[kind](held)) == _text(body)
 
 
 def _text(body: Mapping[str, Json]) -> bytes:

@@ -55,8 +55,26 @@ def check_columns(columns: Sequence[str]) -> None:
 
 def moments_query(question: Question) -> sa.Select[Any]:
     """Rows of variant, crossed, units, slates, fallback_slates, pilot_i, sum_i and product_i_j."""
-    units = _units(question)
-    names = [f"c{i}" for i in range(len(question.columns))]
+    return _summed(_units(question), len(question.columns))
+
+
+def recent_query(columns: Sequence[str], since: datetime) -> sa.Select[Any]:
+    """The same row over every unit with traffic from the day of `since` on, as the one variant ""."""
+    names = {"slates", "fallback_slates", *(_total(column) for column in columns)}
+    recent = (
+        sa.select(unit_total.c.unit, *(sa.func.sum(unit_total.c[name]).label(name) for name in sorted(names)))
+        .where(unit_total.c.day >= since.astimezone(UTC).date())
+        .group_by(unit_total.c.unit)
+        .cte("recent")
+    )
+    kept = (sa.literal("").label("variant"), sa.false().label("crossed"), recent.c.slates, recent.c.fallback_slates)
+    values = (_float(column, recent).label(f"c{i}") for i, column in enumerate(columns))
+    return _summed(sa.select(*kept, *values).cte("units"), len(columns))
+
+
+def _summed(units: sa.CTE, width: int) -> sa.Select[Any]:
+    """The sums of the columns c0, c1, … of `units`, by variant and whether they crossed."""
+    names = [f"c{i}" for i in range(width)]
     averages = (sa.func.avg(units.c[name]).label(name) for name in names)
     counted = sa.select(units.c.variant, *averages).where(sa.not_(units.c.crossed)).group_by(units.c.variant)
     means = counted.cte("pilot") if names else None

@@ -36,13 +36,18 @@ class SqlProposalStore:
         with self._engine.connect() as connection:
             return [Proposal(**row) for row in connection.execute(statement).mappings()]
 
-    def decide(self, proposal_id: str, status: str, *, by: str, at: datetime, expected: str = "open") -> None:
-        """Move it from status `expected`. Raises Conflict where somebody decided first, NotFound."""
-        moved = sa.update(proposal).where(proposal.c.id == proposal_id, proposal.c.status == expected)
+    def decide(self, proposal_id: str, status: str, *, by: str, at: datetime) -> None:
+        """Move an open one. Raises Conflict where somebody decided first, NotFound."""
         with writing(self._engine) as connection:
-            if connection.execute(moved.values(status=status, decided_by=by, decided_at=at)).rowcount:
-                return
-            found = connection.execute(sa.select(proposal.c.status).where(proposal.c.id == proposal_id)).scalar()
-        if found is None:
-            raise NotFound("proposal", proposal_id, next_step="GET /v1/admin/proposals lists them")
-        raise Conflict(f"proposal {proposal_id!r} is {found}, not {expected}; nothing was changed")
+            decide(connection, proposal_id, status, by=by, at=at)
+
+
+def decide(connection: sa.Connection, proposal_id: str, status: str, *, by: str, at: datetime) -> None:
+    """Moves an open proposal in the caller's transaction. Raises Conflict where somebody decided first, NotFound."""
+    moved = sa.update(proposal).where(proposal.c.id == proposal_id, proposal.c.status == "open")
+    if connection.execute(moved.values(status=status, decided_by=by, decided_at=at)).rowcount:
+        return
+    found = connection.execute(sa.select(proposal.c.status).where(proposal.c.id == proposal_id)).scalar()
+    if found is None:
+        raise NotFound("proposal", proposal_id, next_step="GET /v1/admin/proposals lists them")
+    raise Conflict(f"proposal {proposal_id!r} is {found}, not open; nothing was changed")

@@ -1,6 +1,6 @@
 """Webhooks in SQL: the subscriptions, and the outbox that `enqueue` fills in the transaction of the change."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeAlias
 
@@ -21,36 +21,34 @@ def enqueue(
     connection: sa.Connection, changes: Iterable[Change], *, version: int, author: str, at: datetime, action: str
 ) -> None:
     """Writes a delivery for each change and each active webhook that wants it, in the caller's transaction."""
-    hooks = connection.execute(sa.select(webhook).where(webhook.c.is_active).order_by(webhook.c.created_at)).all()
-    if not hooks:
+    common: dict[str, Json] = {"version": version, "author": author}
+    told: list[dict[str, Json]] = [
+        {"event": event_name(kind, action), **common, "kind": kind, "key": key, "before": before, "after": after}
+        for kind, key, before, after in changes
+    ]
+    tell(connection, told, at=at)
+
+
+def tell(connection: sa.Connection, events: Sequence[Mapping[str, Json]], *, at: datetime) -> None:
+    """Writes a delivery for each event and each active webhook that wants it, in the caller's transaction."""
+    if not events:
         return
-    rows: list[dict[str, Any]] = []
-    for kind, key, before, after in changes:
-        event = event_name(kind, action)
-        body = {
-            "event": event,
-            "version": version,
-            "author": author,
-            "at": at.isoformat(),
-            "kind": kind,
-            "key": key,
-            "before": before,
-            "after": after,
+    hooks = connection.execute(sa.select(webhook).where(webhook.c.is_active).order_by(webhook.c.created_at)).all()
+    rows: list[dict[str, Any]] = [
+        {
+            "webhook": hook.id,
+            "event": event["event"],
+            "body": {**event, "at": at.isoformat()},
+            "created_at": at,
+            "due_at": at,
+            "status": "pending",
+            "tries": 0,
+            "answer": "",
         }
-        rows += [
-            {
-                "webhook": hook.id,
-                "event": event,
-                "body": body,
-                "created_at": at,
-                "due_at": at,
-                "status": "pending",
-                "tries": 0,
-                "answer": "",
-            }
-            for hook in hooks
-            if is_wanted(event, hook.events)
-        ]
+        for event in events
+        for hook in hooks
+        if is_wanted(str(event["event"]), hook.events)
+    ]
     if rows:
         connection.execute(sa.insert(delivery), rows)
 
@@ -74,6 +72,13 @@ class SqlWebhookStore:
         }
         with writing(self._engine) as connection:
             connection.execute(sa.insert(webhook).values(**values))
+
+    def change(self, hook: Webhook) -> None:
+        """Replace URL, events and whether it is active. Raises NotFound."""
+        values = {"url": hook.url, "events": list(hook.events), "is_active": hook.is_active}
+        with writing(self._engine) as connection:
+            if not connection.execute(sa.update(webhook).where(webhook.c.id == hook.id).values(**values)).rowcount:
+                raise NotFound("webhook", hook.id, next_step="GET /v1/admin/webhooks lists them")
 
     def remove(self, webhook_id: str) -> None:
         """Forget the subscription with its deliveries. Raises NotFound."""
@@ -106,6 +111,12 @@ class SqlWebhookStore:
         values = {"status": one.status, "tries": one.tries, "answer": one.answer, "due_at": one.due_at}
         with writing(self._engine) as connection:
             connection.execute(sa.update(delivery).where(delivery.c.number == one.number).values(**values))
+
+    def forget(self, before: datetime) -> int:
+        """Forget what was delivered or given up, of events before that moment; returns how many."""
+        ended = sa.delete(delivery).where(delivery.c.status != "pending", delivery.c.created_at < before)
+        with writing(self._engine) as connection:
+            return connection.execute(ended).rowcount
 
     def deliveries(self, webhook_id: str, *, before: int | None = None, limit: int = 100) -> Sequence[Delivery]:
         """The deliveries of a subscription, newest first; those with a number below `before`."""

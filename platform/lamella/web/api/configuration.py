@@ -2,18 +2,19 @@
 
 import orjson
 from apiflask import APIBlueprint
+from flask import request
 from flask.typing import ResponseReturnValue
 
 from lamella.errors import InvalidInput
-from lamella.experiments.explain import explain
 from lamella.experiments.model import Json
 from lamella.metrics.definitions import METRICS, Metric
 from lamella.web.approvals import submit
 from lamella.web.auth import needs
 from lamella.web.paging import page
-from lamella.web.parsing import parse_context, parse_text
+from lamella.web.parsing import Explained, parse_explained
 from lamella.web.preconditions import shown
 from lamella.web.queries import ExplainQuery, PageQuery
+from lamella.web.requests import read_object
 from lamella.web.schemas import KillSwitchBody
 from lamella.web.scopes import own_scope
 from lamella.web.wiring import services
@@ -42,12 +43,15 @@ def set_kill_switch(json_data: KillSwitchBody) -> ResponseReturnValue:
 @needs("viewer")
 def explain_unit(query_data: ExplainQuery) -> ResponseReturnValue:
     """Why this unit gets what it gets, step by step, by the snapshot in force. Records nothing."""
-    faults: list[str] = []
-    unit = parse_text("unit", query_data.unit, faults)
-    context = parse_context(_read_context(query_data.context, faults), faults)
-    if faults:
-        raise InvalidInput(*faults)
-    return explain(services().snapshots.current(), unit, context)
+    found = query_data.model_dump(exclude_unset=True)
+    return _explained(parse_explained({**found, "context": _read_context(query_data.context)}))
+
+
+@blueprint.post("/explain")
+@needs("viewer")
+def explain_body() -> ResponseReturnValue:
+    """The same for units by kind, and for contexts that no URL can hold."""
+    return _explained(parse_explained(read_object(request.get_data())))
 
 
 @blueprint.get("/metrics")
@@ -72,9 +76,12 @@ def _metric(metric: Metric) -> dict[str, Json]:
     }
 
 
-def _read_context(text: str, faults: list[str]) -> object:
+def _explained(wanted: Explained) -> ResponseReturnValue:
+    return services().assigning.explain(wanted.units, wanted.context, preview=wanted.preview)
+
+
+def _read_context(text: str) -> object:
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        faults.append(f"context: is not JSON: {error}")
-        return {}
+        raise InvalidInput(f"context: is not JSON: {error}") from None

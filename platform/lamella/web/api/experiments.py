@@ -3,20 +3,23 @@
 from functools import partial
 
 from apiflask import APIBlueprint
+from flask import request
 from flask.typing import ResponseReturnValue
+from pydantic import ValidationError
 
 from lamella.errors import IllegalTransition, InvalidInput
 from lamella.experiments.document import experiment_document, experiment_from_document
 from lamella.experiments.model import Configuration, Experiment, Json
 from lamella.experiments.selection import experiment_of
 from lamella.services.changes import Change
-from lamella.services.foreseeing import power_warnings
 from lamella.web.approvals import submit
 from lamella.web.auth import needs
 from lamella.web.paging import page
 from lamella.web.preconditions import changed, shown
+from lamella.web.problems import sentences
 from lamella.web.queries import ExperimentsQuery
-from lamella.web.schemas import ExperimentBody, ExperimentPatch, ShareBody
+from lamella.web.requests import read_object
+from lamella.web.schemas import ExperimentBody, ExperimentPatch, PromoteBody, ShareBody, StartBody
 from lamella.web.scopes import of_experiment, own_scope, reached_layers, require_layer
 from lamella.web.wiring import services
 
@@ -110,8 +113,8 @@ def delete_experiment(key: str) -> ResponseReturnValue:
 @blueprint.doc(responses=_MOVE)
 @needs("experimenter", scope=of_experiment)
 def schedule_experiment(key: str) -> ResponseReturnValue:
-    """Checks the draft, reserves its buckets, and starts it once `starts_at` has come."""
-    return submit("schedule", key)
+    """Checks the draft as a start does, reserves its buckets, and starts it once `starts_at` has come."""
+    return submit("schedule", key, _start_body())
 
 
 @blueprint.post("/<key>/unschedule")
@@ -126,8 +129,11 @@ def unschedule_experiment(key: str) -> ResponseReturnValue:
 @blueprint.doc(responses=_MOVE)
 @needs("experimenter", scope=of_experiment)
 def start_experiment(key: str) -> ResponseReturnValue:
-    """Starts the first phase; the check-list names everything that is missing."""
-    return submit("start", key)
+    """Starts the first phase; the check-list names everything that is missing.
+
+    A plan that the measured traffic cannot power is refused, unless the body says `accept_underpowered`.
+    """
+    return submit("start", key, _start_body())
 
 
 @blueprint.post("/<key>/pause")
@@ -167,10 +173,9 @@ def archive_experiment(key: str) -> ResponseReturnValue:
 def check_experiment(key: str) -> ResponseReturnValue:
     """The start check-list without starting: every fault that a start would be refused for, and every warning.
 
-    A plan that the layer's measured traffic cannot power is a warning: it may start, and will probably find nothing.
+    A plan that the measured traffic cannot power is a fault, and a warning where the experiment accepts that, or where
+    no traffic was measured yet.
     """
-    now = services().configuration.load()
-    experiment = experiment_of(now, key)
     faults: list[str] = []
     try:
         services().changes.preview(Change(operation="start", key=key))
@@ -178,10 +183,8 @@ def check_experiment(key: str) -> ResponseReturnValue:
         faults += error.faults
     except IllegalTransition as error:
         faults.append(str(error))
-    peers = (each for each in reversed(now.experiments) if each.layer == experiment.layer and each.phases)
-    measured = ((each, services().analysis.latest_report(each.key) or {}) for each in peers)
-    warnings = power_warnings(experiment, measured)
-    return {"may_start": not faults, "faults": faults, "warnings": warnings}
+    warnings = services().configuring.warnings(services().configuration.load(), key)
+    return {"may_start": not faults, "faults": faults, "warnings": list(warnings)}
 
 
 @blueprint.post("/<key>/ramp")
@@ -193,9 +196,30 @@ def ramp_experiment(key: str, json_data: ShareBody) -> ResponseReturnValue:
     return submit("ramp", key, {"share": json_data.share})
 
 
+@blueprint.post("/<key>/promote")
+@blueprint.input(PromoteBody)
+@blueprint.doc(responses=_MOVE)
+@needs("experimenter", scope=of_experiment)
+def promote_variant(key: str, json_data: PromoteBody) -> ResponseReturnValue:
+    """Stops it where it runs, and makes the variant's values the defaults of their parameters, as one change."""
+    return submit("promote", key, {"variant": json_data.variant})
+
+
 def _experiment(body: ExperimentBody) -> Experiment:
     """The experiment that the body describes; what the life cycle keeps is not the caller's to write."""
     return experiment_from_document(body.model_dump(exclude_unset=True, exclude=_READ_ONLY))
+
+
+def _start_body() -> dict[str, Json]:
+    """What a start says besides: nothing where there is no body."""
+    body = request.get_data()
+    if not body:
+        return {}
+    try:
+        found = StartBody.model_validate(read_object(body))
+    except ValidationError as error:
+        raise InvalidInput(*sentences(error)) from None
+    return {"accept_underpowered": True} if found.accept_underpowered else {}
 
 
 def _nothing(_: Configuration) -> dict[str, Json]:

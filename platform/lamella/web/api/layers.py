@@ -5,16 +5,17 @@ from functools import partial
 from apiflask import APIBlueprint
 from flask.typing import ResponseReturnValue
 
-from lamella.experiments import editing
 from lamella.experiments.document import (
     layer_document,
     layer_from_document,
     parameter_document,
     parameter_from_document,
 )
-from lamella.experiments.model import Configuration, Json, Layer, Parameter
+from lamella.experiments.model import Configuration, Json
 from lamella.experiments.planner import availability, availability_document
 from lamella.experiments.selection import layer_of, parameter_of
+from lamella.services.things import DELETE, UPDATE
+from lamella.web.approvals import submit_thing
 from lamella.web.auth import needs
 from lamella.web.paging import page
 from lamella.web.preconditions import changed, shown
@@ -25,6 +26,7 @@ from lamella.web.wiring import services
 
 blueprint = APIBlueprint("layers", __name__, url_prefix="/v1/admin", tag="Configuration")
 
+_PROPOSED = "Proposed; a second person has to approve it"
 _STALE = "It is not what If-Match names"
 _IN_USE = "Something still needs it, and is named"
 
@@ -72,32 +74,22 @@ def show_availability(key: str) -> ResponseReturnValue:
 
 @blueprint.patch("/layers/<key>")
 @blueprint.input(LayerPatch)
-@blueprint.doc(responses={409: _IN_USE, 412: _STALE})
+@blueprint.doc(responses={202: _PROPOSED, 409: _IN_USE, 412: _STALE})
 @needs("experimenter", scope=of_layer)
 def update_layer(key: str, json_data: LayerPatch) -> ResponseReturnValue:
     """Changes description and project at any time; salt, unit and domain until an experiment ran in it."""
     wanted = json_data.model_dump(exclude_unset=True)
     if json_data.project is not None:
         require_project(json_data.project)
-
-    def edit(now: Configuration) -> Configuration:
-        return editing.update_layer(now, _patched_layer(now, key, wanted))
-
-    after = changed(partial(services().configuring.apply, "update", edit), lambda now: _layer(now, key))
-    return shown(_layer(after, key))
+    return submit_thing("layer", UPDATE, key, wanted)
 
 
 @blueprint.delete("/layers/<key>")
-@blueprint.doc(responses={204: "The layer is gone", 409: _IN_USE, 412: _STALE})
+@blueprint.doc(responses={204: "The layer is gone", 202: _PROPOSED, 409: _IN_USE, 412: _STALE})
 @needs("experimenter", scope=of_layer)
 def delete_layer(key: str) -> ResponseReturnValue:
     """Removes a layer without parameters, experiments and nested domains."""
-
-    def remove(now: Configuration) -> Configuration:
-        return editing.remove_layer(now, key)
-
-    changed(partial(services().configuring.apply, "delete", remove), lambda now: _layer(now, key))
-    return "", 204
+    return submit_thing("layer", DELETE, key)
 
 
 @blueprint.get("/parameters")
@@ -133,47 +125,21 @@ def show_parameter(key: str) -> ResponseReturnValue:
 
 @blueprint.patch("/parameters/<key>")
 @blueprint.input(ParameterPatch)
-@blueprint.doc(responses={409: _IN_USE, 412: _STALE})
+@blueprint.doc(responses={202: _PROPOSED, 409: _IN_USE, 412: _STALE})
 @needs("experimenter", scope=of_parameter)
 def update_parameter(key: str, json_data: ParameterPatch) -> ResponseReturnValue:
     """Changes the description at any time; type, default and layer while no experiment that is not over sets it."""
     wanted = json_data.model_dump(exclude_unset=True)
     require_layer(json_data.layer)
-
-    def edit(now: Configuration) -> Configuration:
-        return editing.update_parameter(now, _patched_parameter(now, key, wanted))
-
-    after = changed(partial(services().configuring.apply, "update", edit), lambda now: _parameter(now, key))
-    return shown(_parameter(after, key))
+    return submit_thing("parameter", UPDATE, key, wanted)
 
 
 @blueprint.delete("/parameters/<key>")
-@blueprint.doc(responses={204: "The parameter is gone", 409: _IN_USE, 412: _STALE})
+@blueprint.doc(responses={204: "The parameter is gone", 202: _PROPOSED, 409: _IN_USE, 412: _STALE})
 @needs("experimenter", scope=of_parameter)
 def delete_parameter(key: str) -> ResponseReturnValue:
     """Removes a parameter that no experiment which is not over sets."""
-
-    def remove(now: Configuration) -> Configuration:
-        return editing.remove_parameter(now, key)
-
-    changed(partial(services().configuring.apply, "delete", remove), lambda now: _parameter(now, key))
-    return "", 204
-
-
-def _layer(now: Configuration, key: str) -> dict[str, Json]:
-    return layer_document(layer_of(now, key))
-
-
-def _parameter(now: Configuration, key: str) -> dict[str, Json]:
-    return parameter_document(parameter_of(now, key))
-
-
-def _patched_layer(now: Configuration, key: str, wanted: dict[str, Json]) -> Layer:
-    return layer_from_document({**_layer(now, key), **wanted})
-
-
-def _patched_parameter(now: Configuration, key: str, wanted: dict[str, Json]) -> Parameter:
-    return parameter_from_document({**_parameter(now, key), **wanted})
+    return submit_thing("parameter", DELETE, key)
 
 
 def _nothing(_: Configuration) -> dict[str, Json]:

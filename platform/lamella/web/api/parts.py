@@ -4,12 +4,14 @@ from datetime import timedelta
 from typing import Any
 
 from apiflask import APIBlueprint
+from flask import url_for
 from flask.typing import ResponseReturnValue
 
 from lamella.errors import Conflict, InvalidInput, NotFound
 from lamella.experiments.document import experiment_document
 from lamella.experiments.model import Json
 from lamella.experiments.selection import experiment_of, near
+from lamella.web.api.previews import ENDPOINT
 from lamella.web.approvals import submit
 from lamella.web.auth import needs
 from lamella.web.paging import page
@@ -131,15 +133,24 @@ def delete_override(key: str, unit: str) -> ResponseReturnValue:
 
 @blueprint.post("/preview")
 @blueprint.input(PreviewBody)
-@blueprint.doc(responses={201: "The signed token, and when it ends"})
+@blueprint.doc(responses={201: "The signed token, the link that shows it without a key, and when it ends"})
 @needs("experimenter", scope=of_experiment)
 def make_preview(key: str, json_data: PreviewBody) -> ResponseReturnValue:
-    """A signed token that shows one variant to whoever sends it as `preview`: logged, but out of the analysis."""
+    """A signed token that shows one variant to whoever opens its link, or sends it as `preview` with a request.
+
+    What is shown is logged, but out of the analysis.
+    """
     _require_variant(_document(key), json_data.variant)
     lasts = timedelta(hours=json_data.hours)
-    token = services().previews.make(key, json_data.variant, lasts=lasts)
-    ends = services().clock.now() + lasts
-    body = {"experiment": key, "variant": json_data.variant, "preview": token, "expires_at": ends.isoformat()}
+    unit = None if json_data.unit is None else _unit(json_data.unit)
+    token = services().previews.make(key, json_data.variant, lasts=lasts, unit=unit)
+    body = {
+        "experiment": key,
+        "variant": json_data.variant,
+        "preview": token,
+        "url": url_for(ENDPOINT, token=token, _external=True),
+        "expires_at": services().previews.open(token).ends_at.isoformat(),
+    }
     return body, 201, {"Cache-Control": "no-store"}
 
 

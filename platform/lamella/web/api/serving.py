@@ -28,7 +28,7 @@ def recommend() -> ResponseReturnValue:
         raise Unavailable("no configuration was loaded yet; retry, and see /readyz")
     answer = _answer(wanted)
     _count(answer)
-    return Response(orjson.dumps(_document(answer)), content_type="application/json")
+    return Response(orjson.dumps(answer_document(answer)), content_type="application/json")
 
 
 @blueprint.post("/events")
@@ -87,7 +87,8 @@ def _count(answer: Answer) -> None:
         numbers.fallbacks.labels(stage, reason).inc()
 
 
-def _document(answer: Answer) -> dict[str, object]:
+def answer_document(answer: Answer) -> dict[str, object]:
+    """The answer as JSON."""
     return {
         "request_id": answer.request_id,
         "unit": answer.unit,

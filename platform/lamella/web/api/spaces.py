@@ -1,29 +1,27 @@
 """Domains and holdouts: how traffic is split before layers, and who is kept out of experiments."""
 
-from functools import partial
-
 from apiflask import APIBlueprint
 from flask.typing import ResponseReturnValue
 
-from lamella.experiments import traffic
 from lamella.experiments.document import (
     domain_document,
-    domain_from_document,
     holdout_document,
-    holdout_from_document,
 )
 from lamella.experiments.model import Configuration, Json
 from lamella.experiments.selection import domain_of, holdout_of
+from lamella.services.things import CREATE, DELETE, UPDATE
+from lamella.web.approvals import submit_thing
 from lamella.web.auth import needs
 from lamella.web.paging import page
-from lamella.web.preconditions import changed, shown
+from lamella.web.preconditions import shown
 from lamella.web.queries import PageQuery
 from lamella.web.schemas import DomainBody, DomainPatch, HoldoutBody, HoldoutPatch
 from lamella.web.wiring import services
 
 blueprint = APIBlueprint("spaces", __name__, url_prefix="/v1/admin", tag="Configuration")
 
-_CHANGE = {409: "Something still needs it, and is named", 412: "It is not what If-Match names"}
+_PROPOSED = "Proposed; a second person has to approve it"
+_CHANGE = {202: _PROPOSED, 409: "Something still needs it, and is named", 412: "It is not what If-Match names"}
 
 
 @blueprint.get("/domains")
@@ -37,13 +35,11 @@ def list_domains(query_data: PageQuery) -> ResponseReturnValue:
 
 @blueprint.post("/domains")
 @blueprint.input(DomainBody)
-@blueprint.doc(responses={201: "The domain as stored", 409: "The key is taken"})
+@blueprint.doc(responses={201: "The domain as stored", 202: _PROPOSED, 409: "The key is taken"})
 @needs("experimenter")
 def create_domain(json_data: DomainBody) -> ResponseReturnValue:
     """Adds a domain on buckets of the root space, or of a layer that it is nested in."""
-    domain = domain_from_document(json_data.model_dump(exclude_unset=True))
-    add = partial(services().configuring.apply, "create", lambda now: traffic.add_domain(now, domain))
-    return shown(_domain(changed(add, _nothing), domain.key), 201)
+    return submit_thing("domain", CREATE, json_data.key, json_data.model_dump(exclude_unset=True))
 
 
 @blueprint.get("/domains/<key>")
@@ -59,13 +55,7 @@ def show_domain(key: str) -> ResponseReturnValue:
 @needs("experimenter")
 def update_domain(key: str, json_data: DomainPatch) -> ResponseReturnValue:
     """Changes a domain; what would move units of a live experiment is refused."""
-    wanted = json_data.model_dump(exclude_unset=True)
-
-    def edit(now: Configuration) -> Configuration:
-        return traffic.update_domain(now, domain_from_document({**_domain(now, key), **wanted}))
-
-    after = changed(partial(services().configuring.apply, "update", edit), lambda now: _domain(now, key))
-    return shown(_domain(after, key))
+    return submit_thing("domain", UPDATE, key, json_data.model_dump(exclude_unset=True))
 
 
 @blueprint.delete("/domains/<key>")
@@ -73,9 +63,7 @@ def update_domain(key: str, json_data: DomainPatch) -> ResponseReturnValue:
 @needs("experimenter")
 def delete_domain(key: str) -> ResponseReturnValue:
     """Removes a domain that no layer and no holdout lies in."""
-    remove = partial(services().configuring.apply, "delete", lambda now: traffic.remove_domain(now, key))
-    changed(remove, lambda now: _domain(now, key))
-    return "", 204
+    return submit_thing("domain", DELETE, key)
 
 
 @blueprint.get("/holdouts")
@@ -89,13 +77,11 @@ def list_holdouts(query_data: PageQuery) -> ResponseReturnValue:
 
 @blueprint.post("/holdouts")
 @blueprint.input(HoldoutBody)
-@blueprint.doc(responses={201: "The holdout as stored", 409: "The key is taken"})
+@blueprint.doc(responses={201: "The holdout as stored", 202: _PROPOSED, 409: "The key is taken"})
 @needs("experimenter")
 def create_holdout(json_data: HoldoutBody) -> ResponseReturnValue:
     """Keeps a share of units out of the experiments of a domain, or of all."""
-    holdout = holdout_from_document(json_data.model_dump(exclude_unset=True))
-    add = partial(services().configuring.apply, "create", lambda now: traffic.add_holdout(now, holdout))
-    return shown(_holdout(changed(add, _nothing), holdout.key), 201)
+    return submit_thing("holdout", CREATE, json_data.key, json_data.model_dump(exclude_unset=True))
 
 
 @blueprint.get("/holdouts/<key>")
@@ -111,13 +97,7 @@ def show_holdout(key: str) -> ResponseReturnValue:
 @needs("experimenter")
 def update_holdout(key: str, json_data: HoldoutPatch) -> ResponseReturnValue:
     """Changes a holdout; what would move units of a live experiment is refused."""
-    wanted = json_data.model_dump(exclude_unset=True)
-
-    def edit(now: Configuration) -> Configuration:
-        return traffic.update_holdout(now, holdout_from_document({**_holdout(now, key), **wanted}))
-
-    after = changed(partial(services().configuring.apply, "update", edit), lambda now: _holdout(now, key))
-    return shown(_holdout(after, key))
+    return submit_thing("holdout", UPDATE, key, json_data.model_dump(exclude_unset=True))
 
 
 @blueprint.delete("/holdouts/<key>")
@@ -125,9 +105,7 @@ def update_holdout(key: str, json_data: HoldoutPatch) -> ResponseReturnValue:
 @needs("experimenter")
 def delete_holdout(key: str) -> ResponseReturnValue:
     """Removes a holdout; its units take part in experiments from now on."""
-    remove = partial(services().configuring.apply, "delete", lambda now: traffic.remove_holdout(now, key))
-    changed(remove, lambda now: _holdout(now, key))
-    return "", 204
+    return submit_thing("holdout", DELETE, key)
 
 
 def _domain(now: Configuration, key: str) -> dict[str, Json]:
@@ -136,8 +114,3 @@ def _domain(now: Configuration, key: str) -> dict[str, Json]:
 
 def _holdout(now: Configuration, key: str) -> dict[str, Json]:
     return holdout_document(holdout_of(now, key))
-
-
-def _nothing(_: Configuration) -> dict[str, Json]:
-    """What a creation is made from: If-Match names something that is there, so it never matches."""
-    return {}

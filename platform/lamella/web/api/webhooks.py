@@ -8,7 +8,7 @@ from lamella.services.admin_ports import Delivery, Webhook
 from lamella.web.auth import needs, principal
 from lamella.web.paging import before, next_number, page
 from lamella.web.queries import PageQuery
-from lamella.web.schemas import WebhookBody
+from lamella.web.schemas import WebhookBody, WebhookPatch
 from lamella.web.wiring import services
 
 blueprint = APIBlueprint("webhooks", __name__, url_prefix="/v1/admin/webhooks", tag="Webhooks")
@@ -38,6 +38,17 @@ def create_webhook(json_data: WebhookBody) -> ResponseReturnValue:
 def show_webhook(webhook: str) -> ResponseReturnValue:
     """One subscription, without its secret."""
     return _webhook(services().webhooks.find(webhook))
+
+
+@blueprint.patch("/<webhook>")
+@blueprint.input(WebhookPatch)
+@needs("admin")
+def update_webhook(webhook: str, json_data: WebhookPatch) -> ResponseReturnValue:
+    """Changes the fields that the body names; the secret stays."""
+    changed = services().webhooks.change(
+        webhook, url=json_data.url, events=json_data.events, is_active=json_data.is_active
+    )
+    return _webhook(changed)
 
 
 @blueprint.delete("/<webhook>")
