@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from lamella.errors import LamellaError, ModelFailed, ModelFault, NotFound, Unavailable
 from lamella.recommenders.artifact import FactorModel, Floats, sigmoid
+from lamella.recommenders.candidates import ItemRows, Translations
 from lamella.recommenders.diversity import maximal_marginal_relevance
 from lamella.services.ports import ModelCatalogue, ModelVersion, Scored
 
@@ -70,6 +71,7 @@ class ModelHost:
         self._models: OrderedDict[str, FactorModel] = OrderedDict()
         self._refusals: dict[str, _Refusal] = {}
         self._loading: dict[str, threading.Lock] = {}
+        self._translations = Translations()
         self._listing = _Listing()
         self._bare_names: frozenset[str] = frozenset()
         self._lock = threading.Lock()
@@ -116,8 +118,10 @@ class ModelHost:
         logits = _checked(factors.logits(unit), version.reference)
         candidates = _without(factors, logits, exclude)
         rows = best_rows(candidates, min(count, len(candidates)))
-        rows = rows[candidates[rows] > -np.inf]
-        return _scored([factors.item_ids[row] for row in rows.tolist()], logits[rows], f"recall:{version.reference}")
+        if exclude:
+            rows = rows[candidates[rows] > -np.inf]
+        items = ItemRows(version.reference, factors.item_ids, rows)
+        return _scored(items, logits[rows], f"recall:{version.reference}")
 
     def rank(self, model: str, unit: str, items: Sequence[str]) -> Scored:
         """`items`, best first, with chances 0..1; an item that the model does not know has its cold-start score.
@@ -125,9 +129,10 @@ class ModelHost:
         Raises NotFound, ModelCorrupt or ModelFailed.
         """
         version, factors = self._resolve(model)
-        logits = _checked(factors.logits_of(unit, items), version.reference)
+        rows = self._translations.rows(items, version.reference, factors.item_rows)
+        logits = _checked(factors.logits_at(unit, rows), version.reference)
         order = np.argsort(-logits, kind="stable")
-        return _scored([items[row] for row in order.tolist()], logits[order], f"rank:{version.reference}")
+        return _scored(_chosen(items, order), logits[order], f"rank:{version.reference}")
 
     def diversify(self, model: str, scored: Scored, *, diversity: float, count: int) -> Scored:
         """The `count` of `scored` that are relevant and unlike each other by the item vectors of `model`.
@@ -136,13 +141,13 @@ class ModelHost:
         """
         version, factors = self._resolve(model)
         relevance = _checked(np.asarray(scored.scores, dtype=np.float32), version.reference)
-        rows = factors.rows_of(scored.items)
+        rows = self._translations.rows(scored.items, version.reference, factors.item_rows)
         vectors = np.zeros((len(rows), factors.item_vectors.shape[1]), dtype=np.float32)
         vectors[rows >= 0] = factors.item_vectors[rows[rows >= 0]]
-        chosen = maximal_marginal_relevance(relevance, vectors, diversity=diversity, count=count).tolist()
+        chosen = maximal_marginal_relevance(relevance, vectors, diversity=diversity, count=count)
         return Scored(
-            items=[scored.items[row] for row in chosen],
-            scores=[scored.scores[row] for row in chosen],
+            items=_chosen(scored.items, chosen),
+            scores=[scored.scores[row] for row in chosen.tolist()],
             source=f"rerank:{version.reference}",
         )
 
@@ -180,7 +185,7 @@ class ModelHost:
                 self._refusals.pop(reference, None)
                 self._models[reference] = factors
                 while len(self._models) > self._capacity:
-                    self._models.popitem(last=False)
+                    self._translations.forget(self._models.popitem(last=False)[0])
             return factors
 
     def _fresh(self, seconds: float) -> _Listing:
@@ -220,7 +225,8 @@ def best_rows(values: NDArray[np.float32], count: int) -> NDArray[np.int64]:
     if count <= 0:
         return np.zeros(0, dtype=np.int64)
     rows = np.argpartition(values, len(values) - count)[len(values) - count :]
-    return rows[np.lexsort((rows, -values[rows]))]
+    rows.sort()
+    return rows[np.argsort(-values[rows], kind="stable")]
 
 
 def _without(factors: FactorModel, logits: Floats, exclude: frozenset[str]) -> Floats:
@@ -238,5 +244,12 @@ def _checked(logits: Floats, reference: str) -> Floats:
     return logits
 
 
-def _scored(items: list[str], logits: Floats, source: str) -> Scored:
+def _chosen(items: Sequence[str], places: NDArray[np.int64]) -> Sequence[str]:
+    """The items at these places of the sequence, in that order."""
+    if isinstance(items, ItemRows):
+        return ItemRows(items.reference, items.keys, items.rows[places])
+    return [items[place] for place in places.tolist()]
+
+
+def _scored(items: Sequence[str], logits: Floats, source: str) -> Scored:
     return Scored(items=items, scores=sigmoid(logits).tolist(), source=source)

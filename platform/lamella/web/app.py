@@ -1,6 +1,8 @@
 """The Flask application: every part installed in its order, nothing connected."""
 
 from datetime import timedelta
+from functools import partial
+from http import HTTPStatus
 from typing import Final
 
 from apiflask import APIFlask
@@ -30,6 +32,7 @@ from lamella.web.api import (
 )
 from lamella.web.auditing import install_auditing
 from lamella.web.auth import install_auth
+from lamella.web.lane import Course, Lane, install_lane
 from lamella.web.limits import install_limits
 from lamella.web.openapi import install_openapi
 from lamella.web.polling import Poller
@@ -104,6 +107,7 @@ def create_app(services: Services, *, secret: bytes) -> APIFlask:
     # The order of what happens before a view: id and clock, access, rate, the body's size and type, the audit's row,
     # the answer that is kept already. What happens after one comes the other way round.
     install_telemetry(app, telemetry)
+    install_lane(app)
     install_auth(app, services.keys, host=services.settings.host)
     ofrep.install_ofrep(app, Rates(services.settings.ofrep_rate_per_second))
     install_limits(app, Rates(services.settings.rate_per_second))
@@ -111,6 +115,18 @@ def create_app(services: Services, *, secret: bytes) -> APIFlask:
     install_auditing(app, services.audit, services.clock)
     install_retries(app, services.idempotency)
     app.after_request(_harden)
+    courses = {
+        "/v1/recommendations": Course(
+            role="client",
+            most_bytes=BODY_LIMITS["serving.recommend"],
+            status=HTTPStatus.OK,
+            answer=partial(serving.recommended, services, telemetry),
+        )
+    }
+    # Assigned as Flask documents it for middleware, so that the test client takes the lane too.
+    app.wsgi_app = Lane(  # type: ignore[method-assign]
+        app.wsgi_app, courses, keys=services.keys, telemetry=telemetry, headers=pages.HEADERS
+    )
     return app
 
 

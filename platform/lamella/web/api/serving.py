@@ -13,7 +13,8 @@ from lamella.services.recommending import Answer
 from lamella.web.auth import needs
 from lamella.web.parsing import Wanted, parse_batch, parse_wanted
 from lamella.web.requests import read_object
-from lamella.web.wiring import services, telemetry
+from lamella.web.telemetry import Telemetry
+from lamella.web.wiring import Services, services, telemetry
 
 blueprint = APIBlueprint("serving", __name__, url_prefix="/v1", tag="Serving")
 
@@ -23,12 +24,7 @@ blueprint = APIBlueprint("serving", __name__, url_prefix="/v1", tag="Serving")
 @needs("client")
 def recommend() -> ResponseReturnValue:
     """Assigns the unit in every layer, runs the recommender that the assignment chose, and records what was shown."""
-    wanted = parse_wanted(read_object(request.get_data()))
-    if not services().snapshots.is_loaded:
-        raise Unavailable("no configuration was loaded yet; retry, and see /readyz")
-    answer = _answer(wanted)
-    _count(answer)
-    return Response(orjson.dumps(_document(answer)), content_type="application/json")
+    return Response(recommended(services(), telemetry(), request.get_data()), content_type="application/json")
 
 
 @blueprint.post("/events")
@@ -37,7 +33,7 @@ def recommend() -> ResponseReturnValue:
 def take_events() -> ResponseReturnValue:
     """Takes clicks, reads and interactions; each is accepted or rejected by itself."""
     events = parse_batch(read_object(request.get_data()))
-    with counting_appends("events"):
+    with counting_appends(telemetry(), "events"):
         receipt = services().recording.events(events)
     telemetry().events.labels("accepted").inc(receipt.accepted)
     telemetry().events.labels("rejected").inc(len(receipt.rejected))
@@ -51,10 +47,20 @@ def take_events() -> ResponseReturnValue:
     return Response(orjson.dumps(document), status=202, content_type="application/json")
 
 
-def _answer(wanted: Wanted) -> Answer:
-    with counting_appends("slate"):
+def recommended(services: Services, telemetry: Telemetry, body: bytes) -> bytes:
+    """The answer to a request for recommendations, as JSON. Raises what is wrong with it, and what went wrong."""
+    wanted = parse_wanted(read_object(body))
+    if not services.snapshots.is_loaded:
+        raise Unavailable("no configuration was loaded yet; retry, and see /readyz")
+    answer = _answer(services, telemetry, wanted)
+    _count(telemetry, answer)
+    return orjson.dumps(_document(answer))
+
+
+def _answer(services: Services, telemetry: Telemetry, wanted: Wanted) -> Answer:
+    with counting_appends(telemetry, "slate"):
         try:
-            return services().recommending.recommend(
+            return services.recommending.recommend(
                 wanted.unit,
                 wanted.context,
                 k=wanted.k,
@@ -68,33 +74,29 @@ def _answer(wanted: Wanted) -> Answer:
 
 
 @contextmanager
-def counting_appends(use: str) -> Iterator[None]:
+def counting_appends(telemetry: Telemetry, use: str) -> Iterator[None]:
     """Counts what became of the append to the inbox inside; a request that never got there counts nothing."""
     try:
         yield
     except (Overloaded, StoreUnavailable) as error:
-        telemetry().appends.labels(use, error.code).inc()
+        telemetry.appends.labels(use, error.code).inc()
         raise
-    telemetry().appends.labels(use, "ok").inc()
+    telemetry.appended(use)
 
 
-def _count(answer: Answer) -> None:
-    numbers = telemetry()
+def _count(telemetry: Telemetry, answer: Answer) -> None:
     for assignment in answer.assignments:
         if assignment.experiment is not None and assignment.variant is not None:
-            numbers.recommendations.labels(assignment.experiment, assignment.variant).inc()
+            telemetry.served(assignment.experiment, assignment.variant)
     for stage, reason in answer.fallbacks.items():
-        numbers.fallbacks.labels(stage, reason).inc()
+        telemetry.fallbacks.labels(stage, reason).inc()
 
 
 def _document(answer: Answer) -> dict[str, object]:
     return {
         "request_id": answer.request_id,
         "unit": answer.unit,
-        "items": [
-            {"item": i.item, "rank": i.rank, "score": i.score, "source": i.source, "propensity": i.propensity}
-            for i in answer.items
-        ],
+        "items": answer.items,
         "parameters": answer.parameters,
         "assignments": [
             {
