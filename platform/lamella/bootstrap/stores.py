@@ -12,6 +12,7 @@ from lamella.adapters.sql.catalogue import SqlCatalogue, SqlModelCatalogue, SqlT
 from lamella.adapters.sql.configuration import SqlConfigurationStore
 from lamella.adapters.sql.engine import create_engine, require_migrated
 from lamella.adapters.sql.exposures import SqlStickyStore
+from lamella.adapters.sql.histories import SqlHistoryStore
 from lamella.adapters.sql.keys import SqlKeyStore
 from lamella.adapters.sql.proposals import SqlProposalStore
 from lamella.adapters.sql.record import SqlRecordStore
@@ -26,6 +27,7 @@ from lamella.services.ports import (
     Catalogue,
     Clock,
     ConfigurationStore,
+    HistoryStore,
     KeyStore,
     ModelCatalogue,
     RecordStore,
@@ -42,6 +44,7 @@ class Stores:
     clock: Clock
     configuration: ConfigurationStore
     sticky: StickyStore
+    histories: HistoryStore
     secrets: SecretStore
     keys: KeyStore
     record: RecordStore
@@ -68,6 +71,7 @@ def stores(settings: Settings, *, pool_size: int = 8) -> Stores:
         clock=FileClock(settings.clock_file) if settings.clock_file else SystemClock(),
         configuration=SqlConfigurationStore(engine),
         sticky=SqlStickyStore(engine),
+        histories=SqlHistoryStore(engine),
         secrets=SqlSecretStore(engine),
         keys=SqlKeyStore(engine),
         record=SqlRecordStore(engine),

@@ -39,10 +39,17 @@ class FactorModel:
     rank_bias: Floats
     user_rows: Mapping[str, int] = field(init=False, repr=False)
     item_rows: Mapping[str, int] = field(init=False, repr=False)
+    all_rows: NDArray[np.int64] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "user_rows", {key: row for row, key in enumerate(self.user_ids)})
         object.__setattr__(self, "item_rows", {key: row for row, key in enumerate(self.item_ids)})
+        object.__setattr__(self, "all_rows", np.arange(len(self.item_ids), dtype=np.int64))
+
+    @property
+    def reads_history(self) -> bool:
+        """Whether what a user has read changes the scores."""
+        return False
 
     def faults(self) -> list[str]:
         """What makes these matrices unusable, a sentence for each; empty where they can serve."""

@@ -22,7 +22,19 @@ from lamella.experiments.document import (
     parameter_document,
 )
 from lamella.experiments.model import Configuration, Domain, Experiment, Holdout, Json, Layer, Parameter
-from lamella.services.ports import Item, ModelVersion, Principal, Revision, Scored, TrainingLog, TrainingRun
+from lamella.services.ports import (
+    NOBODY,
+    Composition,
+    Item,
+    ModelVersion,
+    Principal,
+    Reader,
+    Recall,
+    Revision,
+    Scored,
+    TrainingLog,
+    TrainingRun,
+)
 
 E = TypeVar("E", Layer, Parameter, Experiment, Domain, Holdout)
 START: Final = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
@@ -192,6 +204,7 @@ class FakeRecommender:
     """Models that score by a hash of model, unit and item: arbitrary, bounded to 0..1, and always the same.
 
     `models` are the references that exist; `failing` maps a reference to the error that it raises.
+    `asked` keeps what recall was asked for.
     """
 
     def __init__(
@@ -200,13 +213,16 @@ class FakeRecommender:
         self._items = tuple(items)
         self._models = frozenset(models)
         self.failing = dict(failing or {})
+        self.asked: list[tuple[Recall, Reader]] = []
 
-    def recall(self, model: str, unit: str, *, count: int, exclude: frozenset[str]) -> Scored:
-        """The `count` items with the highest scores. Raises NotFound for an unknown model."""
-        ranked = self.rank(model, unit, [item for item in self._items if item not in exclude])
-        return first(ranked, count, source=f"recall:{model}")
+    def recall(self, model: str, unit: str, wanted: Recall, reader: Reader = NOBODY) -> Scored:
+        """The `count` items with the highest scores, whatever the rule. Raises NotFound for an unknown model."""
+        self.asked.append((wanted, reader))
+        known = self._items if wanted.candidates is None else wanted.candidates
+        ranked = self.rank(model, unit, [item for item in known if item not in wanted.exclude], reader)
+        return first(ranked, wanted.count, source=f"recall:{model}")
 
-    def rank(self, model: str, unit: str, items: Sequence[str]) -> Scored:
+    def rank(self, model: str, unit: str, items: Sequence[str], reader: Reader = NOBODY) -> Scored:  # noqa: ARG002
         """`items`, best first. Raises NotFound for an unknown model."""
         if model in self.failing:
             raise self.failing[model]
@@ -215,10 +231,14 @@ class FakeRecommender:
         scored = sorted(((_score(model, unit, item), item) for item in items), key=lambda pair: (-pair[0], pair[1]))
         return Scored(items=[item for _, item in scored], scores=[score for score, _ in scored], source=f"rank:{model}")
 
-    def diversify(self, model: str, scored: Scored, *, diversity: float, count: int) -> Scored:  # noqa: ARG002
+    def compose(self, model: str, scored: Scored, composition: Composition) -> Scored:
         """The first `count`: items without vectors are all unlike each other. Raises what the model raises."""
         self.rank(model, "", scored.items)
-        return first(scored, count, source=f"rerank:{model}")
+        return first(scored, composition.count, source=f"rerank:{model}")
+
+    def reads_history(self, model: str) -> bool:
+        """Whether the model's name begins with gru."""
+        return model.startswith("gru")
 
     def is_prompt(self, model: str) -> bool:
         """Whether the model exists: all are in memory."""

@@ -23,6 +23,7 @@ from lamella.web.api import (
     models,
     ofrep,
     parts,
+    recommendations,
     reports,
     serving,
     snapshot,
@@ -48,7 +49,8 @@ MODEL_POLL_SECONDS: Final = 2.0
 """How often a process looks for newly published models, so that no request has to."""
 
 BODY_LIMITS: Final = {
-    "serving.recommend": 512 * 1024,
+    "recommendations.recommend": 512 * 1024,
+    "recommendations.recommend_many": 4 * 1024 * 1024,
     "serving.take_events": 4 * 1024 * 1024,
     "exposures.take_exposures": 4 * 1024 * 1024,
     "ofrep.evaluate_flag": 4 * 1024 * 1024,
@@ -84,6 +86,7 @@ def create_app(services: Services, *, secret: bytes) -> APIFlask:
     )
     for module in (
         health,
+        recommendations,
         serving,
         configuration,
         layers,
@@ -118,9 +121,9 @@ def create_app(services: Services, *, secret: bytes) -> APIFlask:
     courses = {
         "/v1/recommendations": Course(
             role="client",
-            most_bytes=BODY_LIMITS["serving.recommend"],
+            most_bytes=BODY_LIMITS["recommendations.recommend"],
             status=HTTPStatus.OK,
-            answer=partial(serving.recommended, services, telemetry),
+            answer=partial(recommendations.recommended, services, telemetry),
         )
     }
     # Assigned as Flask documents it for middleware, so that the test client takes the lane too.

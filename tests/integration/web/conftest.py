@@ -11,6 +11,7 @@ from lamella.bootstrap.web import ReadinessCheck, Services
 from lamella.config import Settings
 from lamella.experiments.document import experiment_from_document, layer_from_document, parameter_from_document
 from lamella.services.assigning import Assigning, SnapshotHolder
+from lamella.services.cascade import Cascade
 from lamella.services.changes import Changes
 from lamella.services.configuring import Configuring
 from lamella.services.exposing import Exposing
@@ -117,11 +118,10 @@ def make_lab(*, settings: Settings | None = None, readiness: tuple[ReadinessChec
         recommending=Recommending(
             snapshots=snapshots,
             previews=previews,
-            recommender=recommender,
+            cascade=Cascade(recommender, deadline_seconds=1.0),
             journal=record,
             clock=clock,
             new_id=map("request-{}".format, itertools.count(1)).__next__,
-            deadline_seconds=1.0,
         ),
         recording=Recording(record, clock),
         exposing=Exposing(snapshots, record, clock),

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from lamella.adapters.sql.types import Identity, UTCDateTime
 
-REVISION: Final = "0003"
+REVISION: Final = "0004"
 """The newest migration: what `alembic_version` must say for this code to run."""
 
 metadata: Final = sa.MetaData(
@@ -231,6 +231,9 @@ interaction: Final = _fact(
     _required("item", sa.Text),
     _required("action", sa.Text),
 )
+# What a unit read last, for the models that look at it.
+sa.Index(None, read.c.unit, read.c.time)
+sa.Index(None, click.c.unit, click.c.time)
 FACTS: Final = (slate, impression, click, read, interaction)
 
 exposure: Final = sa.Table(
