@@ -267,7 +267,7 @@ def test_candidates_are_chosen_from_and_unknown_ones_have_the_score_of_a_new_ite
 
 def test_freshness_lifts_what_is_new() -> None:
     host = host_of(MemoryArtifacts(mf_1=model([0.0, 3.0, 1.0, 2.0])), shelf=shelf())
-    recalled = host.recall("mf", "ann", Recall(count=4))
+    recalled = host.recall("mf", "a stranger", Recall(count=4))
     assert recalled.items == ["i1", "i3", "i2", "i0"]
     strong = Composition(count=4, now=NOW, freshness=50.0, half_life_hours=1.0)
     fresh = host.compose("mf", recalled, strong)
@@ -277,7 +277,7 @@ def test_freshness_lifts_what_is_new() -> None:
 
 def test_what_is_explored_has_its_chance_and_depends_on_the_seed() -> None:
     host = host_of(MemoryArtifacts(mf_1=model([0.0, 3.0, 1.0, 2.0])))
-    recalled = host.recall("mf", "ann", Recall(count=4))
+    recalled = host.recall("mf", "a stranger", Recall(count=4))
 
     def explored(seed: str) -> list[str]:
         found = host.compose("mf", recalled, Composition(count=2, now=NOW, epsilon=1.0, seed=seed))
