@@ -14,6 +14,7 @@ from lamella.services.changes import Changes
 from lamella.services.configuring import Configuring
 from lamella.services.keys import Keys
 from lamella.services.ports import AnalysisStore, Catalogue, Clock, ConfigurationStore, ModelCatalogue, TrainingRuns
+from lamella.services.staging import Staging
 from lamella.services.training import Training
 
 
@@ -29,6 +30,7 @@ class Tools:
     analysis: AnalysisStore
     catalogue: Catalogue
     models: ModelCatalogue
+    staging: Staging
     registry: FolderRegistry
     trainer: KerasTrainer
     trainings: TrainingRuns
@@ -68,6 +70,7 @@ def _tools(settings: Settings, found: Stores) -> Tools:
         analysis=found.analysis,
         catalogue=found.catalogue,
         models=found.models,
+        staging=Staging(found.models, found.configuration, configuring, found.clock),
         registry=registry,
         trainer=KerasTrainer(registry),
         trainings=found.trainings,

@@ -42,6 +42,7 @@ from lamella.services.previewing import Previews
 from lamella.services.recommending import Recommending
 from lamella.services.recording import Recording
 from lamella.services.remembering import Remembering
+from lamella.services.staging import Staging
 from lamella.services.training import Trainer
 from lamella.services.webhooks import Webhooks
 
@@ -90,6 +91,7 @@ class Services:
     catalogue: Catalogue
     models: ModelCatalogue
     trainings: TrainingRuns
+    staging: Staging
     trainer: Trainer
     tasks: TaskQueue
     audit: AuditLog
@@ -145,6 +147,7 @@ def web_services(settings: Settings) -> Services:
         catalogue=found.catalogue,
         models=found.models,
         trainings=found.trainings,
+        staging=Staging(found.models, found.configuration, configuring, found.clock),
         trainer=KerasTrainer(registry),
         tasks=task_queue(settings),
         audit=found.audit,

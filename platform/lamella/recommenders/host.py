@@ -17,6 +17,7 @@ from lamella.recommenders.candidates import ItemRows, Translations
 from lamella.recommenders.composing import Chance, compose, generator_of
 from lamella.recommenders.shelf import NoItems, Shelf
 from lamella.services.ports import NOBODY, Composition, ModelCatalogue, ModelVersion, Reader, Recall, Scored
+from lamella.services.staging import Stage
 
 CAPACITY: Final = 12
 REFRESH_SECONDS: Final = 5.0
@@ -51,7 +52,7 @@ class _Refusal:
 
 
 class ModelHost:
-    """Recall, rank and re-rank by reference: `mf@3`, or `mf` for its newest version.
+    """Recall, rank and re-rank by reference: `mf@3`, or `mf` for its live version.
 
     The list of versions is at most `refresh_seconds` old, so a new version of a bare name serves from then on;
     `refresh` reads it ahead of time and loads the new version first. `shelf` knows the items. Up to `capacity`
@@ -262,10 +263,7 @@ class ModelHost:
     def _read(self) -> None:
         versions = tuple(self._catalogue.all())
         by_name = {each.reference: each for each in versions}
-        for each in versions:
-            newest = by_name.get(each.name)
-            if newest is None or newest.number < each.number:
-                by_name[each.name] = each
+        by_name |= {each.name: each for each in versions if each.stage == Stage.LIVE}
         for name in self._bare_names & by_name.keys():
             with contextlib.suppress(ModelFault):
                 if by_name[name].reference not in self._models:

@@ -229,7 +229,8 @@ class ModelVersion:
     """A published model: name and number ("mf", 3), its kind, where its files are, and what was measured.
 
     `digest` is the SHA-256 over the serving artifact. `metrics` are the offline metrics; `stamp` says which data
-    trained it (rows, from, until, seed).
+    trained it (rows, from, until, seed). All of that never changes; `stage` does, and `share`, the share of traffic
+    that a shadow or a canary takes: see `lamella.services.staging`.
     """
 
     name: str
@@ -241,6 +242,8 @@ class ModelVersion:
     hyperparameters: Mapping[str, Json]
     metrics: Mapping[str, float]
     stamp: Mapping[str, Json]
+    stage: str = "live"
+    share: float = 0.0
 
     @property
     def reference(self) -> str:
@@ -364,7 +367,17 @@ class ModelCatalogue(Protocol):
     """The model versions as the SQL store knows them."""
 
     def add(self, version: ModelVersion) -> None:
-        """Record a published version. Raises Conflict if the reference is taken."""
+        """Record a published version. Raises Conflict if the reference is taken.
+
+        One that is live takes that stage from the version of its name that had it, which is retired.
+        """
+        ...
+
+    def stage(self, reference: str, stage: str, *, share: float, at: datetime) -> ModelVersion:
+        """The version in its new stage. One that becomes live retires the live version of its name.
+
+        Raises NotFound.
+        """
         ...
 
     def next_number(self, name: str) -> int:
@@ -372,7 +385,7 @@ class ModelCatalogue(Protocol):
         ...
 
     def find(self, reference: str) -> ModelVersion | None:
-        """The version named `mf@3`, or the newest of `mf`; None if there is none."""
+        """The version named `mf@3`, or for `mf` its live one, else its newest; None if there is none."""
         ...
 
     def all(self) -> Sequence[ModelVersion]:

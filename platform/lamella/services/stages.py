@@ -9,6 +9,7 @@ from lamella.errors import InvalidRule
 from lamella.experiments.model import Json
 from lamella.experiments.targeting import compile_rule
 from lamella.services.ports import ModelVersion, Scored
+from lamella.services.staging import STAND_INS
 
 FALLBACK_KIND: Final = "popularity"
 
@@ -141,8 +142,9 @@ def stand_ins(wanted: str, versions: Sequence[ModelVersion]) -> list[str]:
     """Who answers, in this order, where `wanted` does not: references, without `wanted` itself.
 
     The newest other version of the same name, the newest version of the kind popularity, the newest version of any
-    other name. `versions` come newest first.
+    other name; only versions that are live or were. `versions` come newest first.
     """
+    versions = [each for each in versions if each.stage in STAND_INS]
     name = wanted.partition("@")[0]
     same = sorted((each for each in versions if each.name == name), key=lambda each: -each.number)
     itself = wanted if "@" in wanted else (same[0].reference if same else wanted)

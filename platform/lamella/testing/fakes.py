@@ -35,6 +35,7 @@ from lamella.services.ports import (
     TrainingLog,
     TrainingRun,
 )
+from lamella.services.staging import Stage
 
 E = TypeVar("E", Layer, Parameter, Experiment, Domain, Holdout)
 START: Final = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
@@ -287,17 +288,35 @@ class MemoryModelCatalogue:
         """Records a version. Raises Conflict if the reference is taken."""
         if version.reference in self._versions:
             raise Conflict(f"model version {version.reference} exists already; publish the next number")
+        if version.stage == Stage.LIVE:
+            self._retire(version.name)
         self._versions[version.reference] = version
+
+    def stage(self, reference: str, stage: str, *, share: float, at: datetime) -> ModelVersion:  # noqa: ARG002
+        """The version in its new stage. One that becomes live retires the live version of its name. Raises NotFound."""
+        version = self._versions.get(reference)
+        if version is None:
+            raise NotFound("model version", reference, next_step="`lamella models list` shows what is published")
+        if stage == Stage.LIVE:
+            self._retire(version.name)
+        self._versions[reference] = replace(version, stage=str(stage), share=share)
+        return self._versions[reference]
+
+    def _retire(self, name: str) -> None:
+        for reference, version in self._versions.items():
+            if version.name == name and version.stage == Stage.LIVE:
+                self._versions[reference] = replace(version, stage=Stage.RETIRED.value)
 
     def next_number(self, name: str) -> int:
         """1 for an unknown name, else one more than its newest."""
         return 1 + max((each.number for each in self._versions.values() if each.name == name), default=0)
 
     def find(self, reference: str) -> ModelVersion | None:
-        """The version named, or the newest of the name, or None."""
+        """The version named, or the live or else the newest one of the name, or None."""
         if "@" in reference:
             return self._versions.get(reference)
-        return self._versions.get(f"{reference}@{self.next_number(reference) - 1}")
+        named = [each for each in self._versions.values() if each.name == reference]
+        return max(named, key=lambda each: (each.stage == Stage.LIVE, each.number), default=None)
 
     def all(self) -> Sequence[ModelVersion]:
         """Every version, newest first."""

@@ -20,6 +20,7 @@ from lamella.services.keys import ROLES, Keys
 from lamella.services.previewing import Previews
 from lamella.services.recommending import Recommending
 from lamella.services.recording import Recording
+from lamella.services.staging import Staging
 from lamella.services.webhooks import Webhooks
 from lamella.testing.admin import MemoryAnswerStore, MemoryAuditLog, MemoryProposalStore, MemoryWebhookStore
 from lamella.testing.analysis import MemoryAnalysisStore
@@ -107,7 +108,7 @@ def make_lab(*, settings: Settings | None = None, readiness: tuple[ReadinessChec
     record = MemoryRecord()
     recommender = FakeRecommender(ITEMS, ["popularity@1", "mf@1"])
     keys = Keys(MemoryKeyStore(), clock)
-    tasks = MemoryTaskQueue()
+    tasks, models = MemoryTaskQueue(), MemoryModelCatalogue()
     previews = Previews(Secrets(), clock)
     services = Services(
         settings=settings or Settings(),
@@ -131,8 +132,9 @@ def make_lab(*, settings: Settings | None = None, readiness: tuple[ReadinessChec
         record=record,
         analysis=MemoryAnalysisStore(record),
         catalogue=MemoryCatalogue(),
-        models=MemoryModelCatalogue(),
+        models=models,
         trainings=MemoryTrainingRuns(),
+        staging=Staging(models, store, configuring, clock),
         trainer=FakeTrainer(["mf", "popularity"]),
         tasks=tasks,
         audit=MemoryAuditLog(),

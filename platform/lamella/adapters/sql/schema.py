@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from lamella.adapters.sql.types import Identity, UTCDateTime
 
-REVISION: Final = "0004"
+REVISION: Final = "0005"
 """The newest migration: what `alembic_version` must say for this code to run."""
 
 metadata: Final = sa.MetaData(
@@ -301,6 +301,9 @@ model_version: Final = sa.Table(
     _required("hyperparameters", sa.JSON),
     _required("metrics", sa.JSON),
     _required("stamp", sa.JSON),
+    _required("stage", sa.Text),
+    _required("share", sa.Double),
+    sa.Column("staged_at", UTCDateTime),
 )
 training_run: Final = sa.Table(
     "training_run",
