@@ -36,7 +36,7 @@ def configure(settings: Settings) -> None:
         # A task every second is not news; failures of theirs are.
         logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLogger().level))
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,

@@ -13,6 +13,7 @@ from lamella.adapters.sql.catalogue import SqlCatalogue, SqlModelCatalogue, SqlT
 from lamella.adapters.sql.configuration import SqlConfigurationStore, silence
 from lamella.adapters.sql.engine import create_engine, require_migrated
 from lamella.adapters.sql.exposures import SqlStickyStore
+from lamella.adapters.sql.histories import SqlHistoryStore
 from lamella.adapters.sql.keys import SqlKeyStore
 from lamella.adapters.sql.proposals import SqlProposalStore
 from lamella.adapters.sql.record import SqlRecordStore
@@ -27,6 +28,7 @@ from lamella.services.ports import (
     Catalogue,
     Clock,
     ConfigurationStore,
+    HistoryStore,
     KeyStore,
     ModelCatalogue,
     RecordStore,
@@ -43,6 +45,7 @@ class Stores:
     clock: Clock
     configuration: ConfigurationStore
     sticky: StickyStore
+    histories: HistoryStore
     secrets: SecretStore
     keys: KeyStore
     record: RecordStore
@@ -71,6 +74,7 @@ def stores(settings: Settings, *, pool_size: int = 8) -> Stores:
             engine, announce=Channel(settings.redis_url).announce if settings.redis_url else silence
         ),
         sticky=SqlStickyStore(engine),
+        histories=SqlHistoryStore(engine),
         secrets=SqlSecretStore(engine),
         keys=SqlKeyStore(engine),
         record=SqlRecordStore(engine),

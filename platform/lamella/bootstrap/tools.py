@@ -16,6 +16,7 @@ from lamella.services.configuring import Configuring
 from lamella.services.foreseeing import Foreseeing
 from lamella.services.keys import Keys
 from lamella.services.ports import AnalysisStore, Catalogue, Clock, ConfigurationStore, ModelCatalogue, TrainingRuns
+from lamella.services.staging import Staging
 from lamella.services.training import Training
 
 
@@ -31,6 +32,7 @@ class Tools:
     analysis: AnalysisStore
     catalogue: Catalogue
     models: ModelCatalogue
+    staging: Staging
     registry: FolderRegistry
     trainer: KerasTrainer
     trainings: TrainingRuns
@@ -72,6 +74,7 @@ def _tools(settings: Settings, found: Stores) -> Tools:
         analysis=found.analysis,
         catalogue=found.catalogue,
         models=found.models,
+        staging=Staging(found.models, found.configuration, configuring, found.clock),
         registry=registry,
         trainer=KerasTrainer(registry),
         trainings=found.trainings,

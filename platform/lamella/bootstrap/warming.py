@@ -1,15 +1,13 @@
 """A configuration is taken over when the models that it names are in memory: no request waits for a file."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Protocol
 
-from lamella.experiments.model import Configuration, Status
+from lamella.experiments.model import Configuration
 from lamella.services.admin_ports import Approval
 from lamella.services.ports import ConfigurationStore, Revision
-
-_SUFFIX: Final = ".model"
-_SERVING: Final = (Status.SCHEDULED, Status.RUNNING, Status.PAUSED)
+from lamella.services.staging import models_of
 
 
 class Host(Protocol):
@@ -71,18 +69,3 @@ class WarmConfiguration:
     def revision(self, number: int) -> Revision | None:
         """As the store underneath."""
         return self._inner.revision(number)
-
-
-def models_of(configuration: Configuration) -> Iterator[str]:
-    """Every model that the parameters `*.model` name: by default, or in a variant that may serve."""
-    for parameter in configuration.parameters:
-        if parameter.key.endswith(_SUFFIX):
-            yield from _named([parameter.default])
-    for experiment in configuration.experiments:
-        if experiment.status in _SERVING:
-            for variant in experiment.variants:
-                yield from _named(value for key, value in variant.values.items() if key.endswith(_SUFFIX))
-
-
-def _named(values: Iterable[object]) -> Iterator[str]:
-    return (value for value in values if isinstance(value, str) and value)

@@ -19,13 +19,16 @@ from lamella.errors import StoreNotMigrated, Unavailable
 from lamella.metrics.definitions import METRICS
 from lamella.recommenders.host import ModelHost
 from lamella.recommenders.registry import FolderRegistry
+from lamella.recommenders.shelf import Shelf
 from lamella.recommenders.trainer import KerasTrainer
 from lamella.services.admin_ports import AuditLog
 from lamella.services.assigning import Assigning, SnapshotHolder
+from lamella.services.cascade import Cascade
 from lamella.services.changes import Changes
 from lamella.services.configuring import Configuring
 from lamella.services.exposing import Exposing
 from lamella.services.foreseeing import Foreseeing
+from lamella.services.histories import Histories
 from lamella.services.idempotency import Idempotency
 from lamella.services.keys import Keys
 from lamella.services.ports import (
@@ -42,6 +45,7 @@ from lamella.services.previewing import Previews
 from lamella.services.recommending import Recommending
 from lamella.services.recording import Recording
 from lamella.services.remembering import Remembering
+from lamella.services.staging import Staging
 from lamella.services.training import Trainer
 from lamella.services.webhooks import Webhooks
 
@@ -102,6 +106,7 @@ class Services:
     catalogue: Catalogue
     models: ModelCatalogue
     trainings: TrainingRuns
+    staging: Staging
     trainer: Trainer
     tasks: TaskQueue
     audit: AuditLog
@@ -122,7 +127,7 @@ def web_services(settings: Settings) -> Services:
     found = stores(settings, pool_size=settings.web_threads + 1)
     journal = SqlJournal(found.engine, found.clock, limit=settings.inbox_limit)
     registry = FolderRegistry(settings.models, found.models)
-    host = ModelHost(registry, found.models)
+    host = ModelHost(registry, found.models, shelf=Shelf(found.catalogue))
     snapshots = SnapshotHolder(WarmConfiguration(found.configuration, host), found.clock)
     previews, remembering = Previews(found.secrets, found.clock), Remembering(found.sticky)
     foreseeing = Foreseeing(found.analysis, found.clock)
@@ -135,11 +140,11 @@ def web_services(settings: Settings) -> Services:
         previews=previews,
         recommending=Recommending(
             snapshots=snapshots,
-            recommender=host,
+            cascade=Cascade(host, deadline_seconds=settings.stage_deadline_ms / 1000),
             journal=journal,
             clock=found.clock,
             new_id=lambda: uuid.uuid4().hex,
-            deadline_seconds=settings.stage_deadline_ms / 1000,
+            histories=Histories(found.histories),
             remembering=remembering,
             previews=previews,
         ),
@@ -159,6 +164,7 @@ def web_services(settings: Settings) -> Services:
         catalogue=found.catalogue,
         models=found.models,
         trainings=found.trainings,
+        staging=Staging(found.models, found.configuration, configuring, found.clock),
         trainer=KerasTrainer(registry),
         tasks=task_queue(settings),
         audit=found.audit,

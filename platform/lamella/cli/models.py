@@ -5,9 +5,10 @@ from pathlib import Path
 
 import click
 
-from lamella.cli.options import as_json, data_dir, example, print_json, print_table, settings_of
+from lamella.cli.options import as_json, current_user, data_dir, example, print_json, print_table, settings_of
 from lamella.errors import NotFound
 from lamella.services.ports import ModelCatalogue, ModelVersion
+from lamella.services.staging import Stage
 
 
 @click.group()
@@ -29,7 +30,7 @@ def list_models(*, as_json: bool, data_dir: Path | None) -> None:
     if as_json:
         print_json([_document(version) for version in found])
     else:
-        print_table(("version", "kind", "created", "kB", "metrics"), map(_row, found))
+        print_table(("version", "stage", "kind", "created", "kB", "metrics"), map(_row, found))
 
 
 @models.command()
@@ -37,11 +38,26 @@ def list_models(*, as_json: bool, data_dir: Path | None) -> None:
 @data_dir
 @example("lamella models show mf@3")
 def show(reference: str, data_dir: Path | None) -> None:
-    """Show the version REFERENCE ("mf@3", or "mf" for its newest) as JSON."""
+    """Show the version REFERENCE ("mf@3", or "mf" for its live one) as JSON."""
     from lamella.bootstrap.tools import open_tools
 
     with open_tools(settings_of(data_dir=data_dir)) as tools:
         print_json(_document(_find(tools.models, reference)))
+
+
+@models.command()
+@click.argument("reference")
+@click.argument("stage", type=click.Choice([each.value for each in Stage]))
+@click.option("--share", type=float, default=0.0, help="Share of the traffic, for shadow and canary.")
+@data_dir
+@example("lamella models stage mf@4 canary --share 0.05", "lamella models stage mf@4 live")
+def stage(reference: str, stage: str, share: float, data_dir: Path | None) -> None:
+    """Move the version REFERENCE ("mf@4") to STAGE; the live version that it replaces is retired."""
+    from lamella.bootstrap.tools import open_tools
+
+    with open_tools(settings_of(data_dir=data_dir)) as tools:
+        moved = tools.staging.move(reference, stage, share=share, author=f"cli:{current_user()}")
+    click.echo(f"{moved.reference} is {moved.stage}" + (f" on {moved.share:.1%}" if moved.share else ""))
 
 
 @models.command()
@@ -75,6 +91,7 @@ def _row(version: ModelVersion) -> dict[str, object]:
     metrics = ", ".join(f"{name} {value:.4g}" for name, value in version.metrics.items())
     return {
         "version": version.reference,
+        "stage": version.stage + (f" {version.share:.1%}" if version.share else ""),
         "kind": version.kind,
         "created": f"{version.created_at:%Y-%m-%d %H:%M}",
         "kB": f"{version.size_bytes / 1000:.0f}",

@@ -25,6 +25,8 @@ def serve(settings: Settings) -> None:
     The workers read LAMELLA_* from the environment of this process. Several workers keep their metrics in a common
     folder, so that whichever answers /metrics tells those of all.
     """
+    # Each request scores in its own thread; more threads inside a product of matrices would only wait for each other.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if settings.web_processes == 1 or METRICS_FOLDER in os.environ:
         _serve(settings)
         return

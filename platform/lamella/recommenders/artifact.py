@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lamella.errors import ModelCorrupt
+from lamella.recommenders.candidates import look_up
 
 COLD_QUANTILE: Final = 0.25
 """An item without evidence gets the item bias that this share of the items with evidence stays below."""
@@ -38,10 +39,17 @@ class FactorModel:
     rank_bias: Floats
     user_rows: Mapping[str, int] = field(init=False, repr=False)
     item_rows: Mapping[str, int] = field(init=False, repr=False)
+    all_rows: NDArray[np.int64] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "user_rows", {key: row for row, key in enumerate(self.user_ids)})
         object.__setattr__(self, "item_rows", {key: row for row, key in enumerate(self.item_ids)})
+        object.__setattr__(self, "all_rows", np.arange(len(self.item_ids), dtype=np.int64))
+
+    @property
+    def reads_history(self) -> bool:
+        """Whether what a user has read changes the scores."""
+        return False
 
     def faults(self) -> list[str]:
         """What makes these matrices unusable, a sentence for each; empty where they can serve."""
@@ -77,15 +85,19 @@ class FactorModel:
 
     def logits_of(self, user: str, items: Sequence[str]) -> Floats:
         """The logit of each of `items`, known or not, for `user`: (len(items),) float32."""
-        rows = self.rows_of(items)
-        is_known = rows >= 0
-        logits = np.full(len(items), self.unknown_item_bias, dtype=np.float32)
-        logits[is_known] = self.item_bias[rows[is_known]]
+        return self.logits_at(user, self.rows_of(items))
+
+    def logits_at(self, user: str, rows: NDArray[np.int64]) -> Floats:
+        """The logit of the items in `rows`, -1 for one that is unknown, for `user`: (len(rows),) float32."""
+        logits = self.item_bias[rows]
         row = self.user_rows.get(user)
-        if row is None:
-            return logits + np.float32(self.intercept)
-        logits[is_known] += self.item_vectors[rows[is_known]] @ self.user_vectors[row]
-        scored: Floats = logits + np.float32(self.intercept + float(self.user_bias[row]))
+        offset = np.float32(self.intercept)
+        if row is not None:
+            logits += self.item_vectors[rows] @ self.user_vectors[row]
+            offset = np.float32(self.intercept + float(self.user_bias[row]))
+        if rows.size and rows.min() < 0:
+            logits[rows < 0] = self.unknown_item_bias
+        scored: Floats = logits + offset
         return scored
 
     def score(self, user: str, items: Sequence[str]) -> Floats:
@@ -94,8 +106,7 @@ class FactorModel:
 
     def rows_of(self, items: Sequence[str]) -> NDArray[np.int64]:
         """The row of each item, -1 for an unknown one: (len(items),)."""
-        rows = self.item_rows
-        return np.fromiter((rows.get(item, -1) for item in items), dtype=np.int64, count=len(items))
+        return look_up(items, self.item_rows)
 
 
 def sigmoid(logits: Floats) -> Floats:

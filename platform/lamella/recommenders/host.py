@@ -13,13 +13,17 @@ from numpy.typing import NDArray
 
 from lamella.errors import LamellaError, ModelFailed, ModelFault, NotFound, Unavailable
 from lamella.recommenders.artifact import FactorModel, Floats, sigmoid
-from lamella.recommenders.diversity import maximal_marginal_relevance
-from lamella.services.ports import ModelCatalogue, ModelVersion, Scored
+from lamella.recommenders.candidates import ItemRows, Translations
+from lamella.recommenders.composing import Chance, compose, generator_of
+from lamella.recommenders.shelf import NoItems, Shelf
+from lamella.services.ports import NOBODY, Composition, ModelCatalogue, ModelVersion, Reader, Recall, Scored
+from lamella.services.staging import Stage
 
 CAPACITY: Final = 12
 REFRESH_SECONDS: Final = 5.0
 RETRY_SECONDS: Final = 30.0
 _MISS_SECONDS: Final = 0.5
+_LEAST: Final = 1e-9
 
 
 class ArtifactStore(Protocol):
@@ -48,11 +52,12 @@ class _Refusal:
 
 
 class ModelHost:
-    """Recall, rank and re-rank by reference: `mf@3`, or `mf` for its newest version.
+    """Recall, rank and re-rank by reference: `mf@3`, or `mf` for its live version.
 
     The list of versions is at most `refresh_seconds` old, so a new version of a bare name serves from then on;
-    `refresh` reads it ahead of time and loads the new version first. Up to `capacity` versions stay in memory, the
-    least recently used one leaves. A version that cannot be loaded is refused from memory for `retry_seconds`.
+    `refresh` reads it ahead of time and loads the new version first. `shelf` knows the items. Up to `capacity`
+    versions stay in memory, the least recently used one leaves. A version that cannot be loaded is refused from
+    memory for `retry_seconds`.
     """
 
     def __init__(
@@ -60,16 +65,19 @@ class ModelHost:
         store: ArtifactStore,
         catalogue: ModelCatalogue,
         *,
+        shelf: Shelf | None = None,
         capacity: int = CAPACITY,
         refresh_seconds: float = REFRESH_SECONDS,
         retry_seconds: float = RETRY_SECONDS,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store, self._catalogue, self._monotonic = store, catalogue, monotonic
+        self._shelf = shelf or Shelf(NoItems())
         self._capacity, self._refresh_seconds, self._retry_seconds = capacity, refresh_seconds, retry_seconds
         self._models: OrderedDict[str, FactorModel] = OrderedDict()
         self._refusals: dict[str, _Refusal] = {}
         self._loading: dict[str, threading.Lock] = {}
+        self._translations = Translations()
         self._listing = _Listing()
         self._bare_names: frozenset[str] = frozenset()
         self._lock = threading.Lock()
@@ -85,66 +93,117 @@ class ModelHost:
     def refresh(self) -> None:
         """Reads the catalogue now, and loads the newest version of every bare name that requests have used.
 
-        Raises Unavailable if the catalogue does not answer; the old list then stays. A version that cannot be
-        loaded is listed all the same: requests for it fall back.
+        The shelf is read where it is old. Raises Unavailable if the catalogue does not answer; the old list then
+        stays. A version that cannot be loaded is listed all the same: requests for it fall back.
         """
         with self._refreshing:
             self._read()
+            self._shelf.refresh()
 
     def warm(self, references: Sequence[str]) -> Sequence[str]:
         """Those of `references` that are now in memory and have answered once. Raises nothing for the others."""
         warmed = []
         for reference in references:
             with contextlib.suppress(LamellaError):
-                self.recall(reference, "", count=1, exclude=frozenset())
+                self.recall(reference, "", Recall(count=1))
                 warmed.append(reference)
         return warmed
 
     def is_prompt(self, model: str) -> bool:
         """Whether `model` is in memory, so that it answers within milliseconds and needs no deadline."""
-        listing = self._listing
-        version = listing.by_name.get(model)
-        return version is not None and version.reference in self._models
+        return self._held(model) is not None
 
-    def recall(self, model: str, unit: str, *, count: int, exclude: frozenset[str]) -> Scored:
-        """The `count` best items for `unit` out of all that the model knows, less `exclude`; fewer if there are fewer.
+    def reads_history(self, model: str) -> bool:
+        """Whether `model`, where it is in memory, looks at what the unit has read."""
+        factors = self._held(model)
+        return factors is not None and factors.reads_history
+
+    def _held(self, model: str) -> FactorModel | None:
+        version = self._listing.by_name.get(model)
+        return None if version is None else self._models.get(version.reference)
+
+    def recall(self, model: str, unit: str, wanted: Recall, reader: Reader = NOBODY) -> Scored:
+        """The best items for `unit`, out of all that the model knows or of the candidates given; see `Recall`.
 
         Scores are chances, 0..1, best first; of equal ones the smaller item key. About 1 ms for 100,000 items of 32
         numbers. Raises NotFound, ModelCorrupt or ModelFailed.
         """
         version, factors = self._resolve(model)
+        if wanted.candidates is not None:
+            return self._recall_among(version, factors, unit, wanted, reader)
         logits = _checked(factors.logits(unit), version.reference)
-        candidates = _without(factors, logits, exclude)
-        rows = best_rows(candidates, min(count, len(candidates)))
-        rows = rows[candidates[rows] > -np.inf]
-        return _scored([factors.item_ids[row] for row in rows.tolist()], logits[rows], f"recall:{version.reference}")
+        every = ItemRows(version.reference, factors.item_ids, factors.all_rows)
+        barred = [factors.item_rows[item] for item in wanted.exclude if item in factors.item_rows]
+        usable = logits if not barred and wanted.rule is None else logits.copy()
+        usable[barred] = -np.inf
+        if wanted.rule is not None:
+            usable[~self._shelf.allowed(every, wanted.rule)] = -np.inf
+        rows = best_rows(usable, min(wanted.count, len(usable)))
+        if usable is not logits:
+            rows = rows[usable[rows] > -np.inf]
+        items = ItemRows(version.reference, factors.item_ids, rows)
+        return _scored(items, logits[rows], f"recall:{version.reference}")
 
-    def rank(self, model: str, unit: str, items: Sequence[str]) -> Scored:
+    def rank(self, model: str, unit: str, items: Sequence[str], reader: Reader = NOBODY) -> Scored:  # noqa: ARG002
         """`items`, best first, with chances 0..1; an item that the model does not know has its cold-start score.
 
         Raises NotFound, ModelCorrupt or ModelFailed.
         """
         version, factors = self._resolve(model)
-        logits = _checked(factors.logits_of(unit, items), version.reference)
+        rows = self._translations.rows(items, version.reference, factors.item_rows)
+        logits = _checked(factors.logits_at(unit, rows), version.reference)
         order = np.argsort(-logits, kind="stable")
-        return _scored([items[row] for row in order.tolist()], logits[order], f"rank:{version.reference}")
+        return _scored(_chosen(items, order), logits[order], f"rank:{version.reference}")
 
-    def diversify(self, model: str, scored: Scored, *, diversity: float, count: int) -> Scored:
-        """The `count` of `scored` that are relevant and unlike each other by the item vectors of `model`.
+    def compose(self, model: str, scored: Scored, composition: Composition) -> Scored:
+        """The slate out of `scored`, likeness taken from the item vectors of `model`; see `compose`.
 
-        They keep their scores; see `maximal_marginal_relevance`. Raises NotFound, ModelCorrupt or ModelFailed.
+        Items keep their scores. Raises NotFound, ModelCorrupt or ModelFailed.
         """
         version, factors = self._resolve(model)
-        relevance = _checked(np.asarray(scored.scores, dtype=np.float32), version.reference)
-        rows = factors.rows_of(scored.items)
+        logits = _checked(_logits(np.asarray(scored.scores, dtype=np.float64)), version.reference)
+        if composition.freshness:
+            hours = composition.half_life_hours
+            fresh = self._shelf.freshness(scored.items, now=composition.now, half_life_hours=hours)
+            logits = (logits + composition.freshness * fresh).astype(np.float32)
+        composed = compose(
+            logits,
+            self._vectors(version, factors, scored.items) if composition.diversity else factors.item_vectors[:0],
+            diversity=composition.diversity,
+            count=composition.count,
+            chance=Chance(composition.epsilon, composition.temperature),
+            rng=generator_of(composition.seed) if composition.explores else None,
+        )
+        return Scored(
+            items=_chosen(scored.items, composed.rows),
+            scores=[scored.scores[row] for row in composed.rows.tolist()],
+            source=f"rerank:{version.reference}",
+            propensities=composed.propensities.tolist() if composition.explores else (),
+        )
+
+    def _recall_among(
+        self,
+        version: ModelVersion,
+        factors: FactorModel,
+        unit: str,
+        wanted: Recall,
+        reader: Reader,  # noqa: ARG002
+    ) -> Scored:
+        """The best of the candidates that the caller named."""
+        named = [item for item in dict.fromkeys(wanted.candidates or ()) if item not in wanted.exclude]
+        if wanted.rule is not None:
+            allowed = self._shelf.allowed(named, wanted.rule).tolist()
+            named = [item for item, is_in in zip(named, allowed, strict=True) if is_in]
+        logits = _checked(factors.logits_at(unit, factors.rows_of(named)), version.reference)
+        order = np.argsort(-logits, kind="stable")[: wanted.count]
+        return _scored([named[place] for place in order.tolist()], logits[order], f"candidates:{version.reference}")
+
+    def _vectors(self, version: ModelVersion, factors: FactorModel, items: Sequence[str]) -> Floats:
+        """The item vectors: (len(items), k), zero for an unknown one."""
+        rows = self._translations.rows(items, version.reference, factors.item_rows)
         vectors = np.zeros((len(rows), factors.item_vectors.shape[1]), dtype=np.float32)
         vectors[rows >= 0] = factors.item_vectors[rows[rows >= 0]]
-        chosen = maximal_marginal_relevance(relevance, vectors, diversity=diversity, count=count).tolist()
-        return Scored(
-            items=[scored.items[row] for row in chosen],
-            scores=[scored.scores[row] for row in chosen],
-            source=f"rerank:{version.reference}",
-        )
+        return vectors
 
     def _resolve(self, model: str) -> tuple[ModelVersion, FactorModel]:
         version = self._fresh(self._refresh_seconds).by_name.get(model) or self._fresh(_MISS_SECONDS).by_name.get(model)
@@ -180,7 +239,7 @@ class ModelHost:
                 self._refusals.pop(reference, None)
                 self._models[reference] = factors
                 while len(self._models) > self._capacity:
-                    self._models.popitem(last=False)
+                    self._translations.forget(self._models.popitem(last=False)[0])
             return factors
 
     def _fresh(self, seconds: float) -> _Listing:
@@ -204,10 +263,7 @@ class ModelHost:
     def _read(self) -> None:
         versions = tuple(self._catalogue.all())
         by_name = {each.reference: each for each in versions}
-        for each in versions:
-            newest = by_name.get(each.name)
-            if newest is None or newest.number < each.number:
-                by_name[each.name] = each
+        by_name |= {each.name: each for each in versions if each.stage == Stage.LIVE}
         for name in self._bare_names & by_name.keys():
             with contextlib.suppress(ModelFault):
                 if by_name[name].reference not in self._models:
@@ -220,16 +276,14 @@ def best_rows(values: NDArray[np.float32], count: int) -> NDArray[np.int64]:
     if count <= 0:
         return np.zeros(0, dtype=np.int64)
     rows = np.argpartition(values, len(values) - count)[len(values) - count :]
-    return rows[np.lexsort((rows, -values[rows]))]
+    rows.sort()
+    return rows[np.argsort(-values[rows], kind="stable")]
 
 
-def _without(factors: FactorModel, logits: Floats, exclude: frozenset[str]) -> Floats:
-    rows = [factors.item_rows[item] for item in exclude if item in factors.item_rows]
-    if not rows:
-        return logits
-    candidates = logits.copy()
-    candidates[rows] = -np.inf
-    return candidates
+def _logits(shares: NDArray[np.float64]) -> Floats:
+    bounded = np.clip(shares, _LEAST, 1 - _LEAST)
+    logits: Floats = np.log(bounded / (1 - bounded)).astype(np.float32)
+    return logits
 
 
 def _checked(logits: Floats, reference: str) -> Floats:
@@ -238,5 +292,12 @@ def _checked(logits: Floats, reference: str) -> Floats:
     return logits
 
 
-def _scored(items: list[str], logits: Floats, source: str) -> Scored:
+def _chosen(items: Sequence[str], places: NDArray[np.int64]) -> Sequence[str]:
+    """The items at these places of the sequence, in that order."""
+    if isinstance(items, ItemRows):
+        return ItemRows(items.reference, items.keys, items.rows[places])
+    return [items[place] for place in places.tolist()]
+
+
+def _scored(items: Sequence[str], logits: Floats, source: str) -> Scored:
     return Scored(items=items, scores=sigmoid(logits).tolist(), source=source)

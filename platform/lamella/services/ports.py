@@ -1,9 +1,9 @@
 """What the use cases need from outside, as protocols. Fakes for tests are in `lamella.testing`."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 from lamella.experiments.model import Configuration, Json
 from lamella.services.admin_ports import Approval
@@ -244,7 +244,8 @@ class ModelVersion:
     """A published model: name and number ("mf", 3), its kind, where its files are, and what was measured.
 
     `digest` is the SHA-256 over the serving artifact. `metrics` are the offline metrics; `stamp` says which data
-    trained it (rows, from, until, seed).
+    trained it (rows, from, until, seed). All of that never changes; `stage` does, and `share`, the share of traffic
+    that a shadow or a canary takes: see `lamella.services.staging`.
     """
 
     name: str
@@ -256,6 +257,8 @@ class ModelVersion:
     hyperparameters: Mapping[str, Json]
     metrics: Mapping[str, float]
     stamp: Mapping[str, Json]
+    stage: str = "live"
+    share: float = 0.0
 
     @property
     def reference(self) -> str:
@@ -264,12 +267,71 @@ class ModelVersion:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reader:
+    """What is known of who asks beside the key: `history`, the last items read, oldest first, and `attributes`."""
+
+    history: Sequence[str] = ()
+    attributes: Mapping[str, Json] = field(default_factory=dict)
+
+
+NOBODY: Final = Reader()
+"""A reader of whom nothing is known but the key."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recall:
+    """What recall is to find: the `count` best, none of `exclude`, only items that `rule` (JsonLogic) lets in.
+
+    They come out of all that the model knows, or out of `candidates` where those are given. `damping` >= 0 lowers
+    what is popular anyway; see `FactorModel.damped`.
+    """
+
+    count: int
+    exclude: frozenset[str] = frozenset()
+    candidates: tuple[str, ...] | None = None
+    rule: Json = None
+    damping: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Composition:
+    """How a slate of `count` items is put together out of candidates, place by place; see `compose`.
+
+    `freshness` is added to the logit of an item that is new, halved with every `half_life_hours` of its age at `now`.
+    `diversity` runs 0..1, `epsilon` 0..1; `temperature` 0 is none. What is drawn depends on `seed` alone.
+    """
+
+    count: int
+    now: datetime
+    diversity: float = 0.0
+    freshness: float = 0.0
+    half_life_hours: float = 24.0
+    epsilon: float = 0.0
+    temperature: float = 0.0
+    seed: str = ""
+
+    @property
+    def is_head(self) -> bool:
+        """Whether it is the first `count` candidates as they are."""
+        return not (self.diversity or self.freshness or self.explores)
+
+    @property
+    def explores(self) -> bool:
+        """Whether places are drawn at random."""
+        return self.epsilon > 0 or self.temperature > 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Scored:
-    """Candidates with their scores, best first. `source` says which stage and model proposed them."""
+    """Candidates with their scores, best first. `source` says which stage and model proposed them.
+
+    `propensities` are the chances with which each was chosen for its place; empty where nothing was drawn.
+    """
 
     items: Sequence[str]
     scores: Sequence[float]
     source: str
+    propensities: Sequence[float] = ()
 
     @property
     def model(self) -> str:
@@ -280,26 +342,27 @@ class Scored:
 class Recommender(Protocol):
     """The models of this process: recall, rank and re-rank by reference."""
 
-    def recall(self, model: str, unit: str, *, count: int, exclude: frozenset[str]) -> Scored:
-        """The `count` best items for `unit` out of everything that the model knows.
+    def recall(self, model: str, unit: str, wanted: Recall, reader: Reader = NOBODY) -> Scored:
+        """The best items for `unit` that `wanted` describes.
 
         Raises NotFound, ModelCorrupt or ModelFailed; never answers with NaN.
         """
         ...
 
-    def rank(self, model: str, unit: str, items: Sequence[str]) -> Scored:
+    def rank(self, model: str, unit: str, items: Sequence[str], reader: Reader = NOBODY) -> Scored:
         """`items` in the order of the model. Items unknown to it get its stated cold-start score."""
         ...
 
-    def diversify(self, model: str, scored: Scored, *, diversity: float, count: int) -> Scored:
-        """The `count` of `scored` that are relevant and, by the model's item vectors, unlike each other.
-
-        `diversity` 0 is the order of relevance, 1 ignores it after the first item. Scores stay as they are.
-        """
+    def compose(self, model: str, scored: Scored, composition: Composition) -> Scored:
+        """The slate out of `scored`, likeness taken from the item vectors of `model`. Scores stay as they are."""
         ...
 
     def is_prompt(self, model: str) -> bool:
         """Whether the model is in memory, so that it answers within milliseconds and needs no deadline."""
+        ...
+
+    def reads_history(self, model: str) -> bool:
+        """Whether the model, where it is in memory, looks at what the unit has read."""
         ...
 
     def versions(self) -> "Sequence[ModelVersion]":
@@ -307,11 +370,29 @@ class Recommender(Protocol):
         ...
 
 
+class HistoryStore(Protocol):
+    """What units have read, from the record."""
+
+    def last_reads(self, unit: str, *, limit: int) -> Sequence[str]:
+        """The last `limit` different items that the unit read or clicked, oldest first."""
+        ...
+
+
 class ModelCatalogue(Protocol):
     """The model versions as the SQL store knows them."""
 
     def add(self, version: ModelVersion) -> None:
-        """Record a published version. Raises Conflict if the reference is taken."""
+        """Record a published version. Raises Conflict if the reference is taken.
+
+        One that is live takes that stage from the version of its name that had it, which is retired.
+        """
+        ...
+
+    def stage(self, reference: str, stage: str, *, share: float, at: datetime) -> ModelVersion:
+        """The version in its new stage. One that becomes live retires the live version of its name.
+
+        Raises NotFound.
+        """
         ...
 
     def next_number(self, name: str) -> int:
@@ -319,7 +400,7 @@ class ModelCatalogue(Protocol):
         ...
 
     def find(self, reference: str) -> ModelVersion | None:
-        """The version named `mf@3`, or the newest of `mf`; None if there is none."""
+        """The version named `mf@3`, or for `mf` its live one, else its newest; None if there is none."""
         ...
 
     def all(self) -> Sequence[ModelVersion]:

@@ -5,42 +5,67 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from lamella.errors import InvalidRule
 from lamella.experiments.model import Json
+from lamella.experiments.targeting import compile_rule
 from lamella.services.ports import ModelVersion, Scored
+from lamella.services.staging import STAND_INS
 
 FALLBACK_KIND: Final = "popularity"
 
 DEFAULTS: Final[Mapping[str, Json]] = {
     "recall.model": "popularity",
     "recall.count": 300,
+    "recall.damping": 0.0,
+    "recall.filter": None,
+    "recall.unread": False,
     "rank.model": "",
     "rank.weight": 1.0,
     "rerank.diversity": 0.0,
+    "rerank.freshness": 0.0,
+    "rerank.half_life_hours": 24.0,
+    "explore.epsilon": 0.0,
+    "explore.temperature": 0.0,
     "slate.size": 10,
 }
 """Each parameter that the stages read, with the value that holds where no layer owns it or its value is unusable."""
 
 _RANGES: Final[Mapping[str, tuple[float, float]]] = {
     "recall.count": (1, 10_000),
+    "recall.damping": (0, 10),
     "rank.weight": (-1, 1),
     "rerank.diversity": (0, 1),
+    "rerank.freshness": (0, 100),
+    "rerank.half_life_hours": (0.01, 1_000_000),
+    "explore.epsilon": (0, 1),
+    "explore.temperature": (0, 100),
     "slate.size": (1, 100),
 }
 _INTEGERS: Final = frozenset(("recall.count", "slate.size"))
+_FILTER: Final = "recall.filter"
+_UNREAD: Final = "recall.unread"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stages:
     """What one request asks of the stages; `unusable` names the parameters whose value was replaced by its default.
 
-    `rank_model` is empty where nothing ranks: the order of recall then stands.
+    `rank_model` is empty where nothing ranks: the order of recall then stands. `rule` is JsonLogic over an item's
+    attributes and `item`, its key; None lets every item in. `is_unread` leaves out what the unit has read or clicked.
     """
 
     recall_model: str
     recall_count: int
+    damping: float
+    rule: Json
+    is_unread: bool
     rank_model: str
     rank_weight: float
     diversity: float
+    freshness: float
+    half_life_hours: float
+    epsilon: float
+    temperature: float
     slate_size: int
     unusable: tuple[str, ...] = ()
 
@@ -61,9 +86,16 @@ def read_stages(parameters: Mapping[str, Json], *, k: int | None) -> Stages:
     return Stages(
         recall_model=str(chosen["recall.model"]),
         recall_count=max(int(_number(chosen["recall.count"])), size),
+        damping=_number(chosen["recall.damping"]),
+        rule=chosen[_FILTER],
+        is_unread=chosen[_UNREAD] is True,
         rank_model=str(chosen["rank.model"]) if ranks else "",
         rank_weight=_number(chosen["rank.weight"]),
         diversity=_number(chosen["rerank.diversity"]),
+        freshness=_number(chosen["rerank.freshness"]),
+        half_life_hours=_number(chosen["rerank.half_life_hours"]),
+        epsilon=_number(chosen["explore.epsilon"]),
+        temperature=_number(chosen["explore.temperature"]),
         slate_size=size,
         unusable=unusable,
     )
@@ -81,6 +113,10 @@ def parameter_fault(key: str, value: Json) -> str | None:
         if isinstance(value, kinds) and not isinstance(value, bool) and low <= _number(value) <= high:
             return None
         return f"{key}={value!r} is not {'an integer' if key in _INTEGERS else 'a number'} from {low:g} to {high:g}"
+    if key == _UNREAD:
+        return None if isinstance(value, bool) else f"{key}={value!r} is neither true nor false"
+    if key == _FILTER:
+        return _rule_fault(value)
     if key in DEFAULTS and not (isinstance(value, str) and (value or key == "rank.model")):
         return f"{key}={value!r} is not the name of a model, such as 'mf' or 'mf@3'"
     return None
@@ -106,8 +142,9 @@ def stand_ins(wanted: str, versions: Sequence[ModelVersion]) -> list[str]:
     """Who answers, in this order, where `wanted` does not: references, without `wanted` itself.
 
     The newest other version of the same name, the newest version of the kind popularity, the newest version of any
-    other name. `versions` come newest first.
+    other name; only versions that are live or were. `versions` come newest first.
     """
+    versions = [each for each in versions if each.stage in STAND_INS]
     name = wanted.partition("@")[0]
     same = sorted((each for each in versions if each.name == name), key=lambda each: -each.number)
     itself = wanted if "@" in wanted else (same[0].reference if same else wanted)
@@ -120,6 +157,14 @@ def stand_ins(wanted: str, versions: Sequence[ModelVersion]) -> list[str]:
     for group in groups:
         chosen += [reference for reference in group if reference != itself and reference not in chosen][:1]
     return chosen
+
+
+def _rule_fault(rule: Json) -> str | None:
+    try:
+        compile_rule(rule)
+    except InvalidRule as error:
+        return f"{_FILTER}: {error}"
+    return None
 
 
 def _standardised(scores: Sequence[float]) -> list[float]:

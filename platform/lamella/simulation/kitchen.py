@@ -10,8 +10,9 @@ from lamella.experiments.model import Configuration
 from lamella.experiments.snapshot import Snapshot, compile_snapshot
 from lamella.recommenders.host import ModelHost
 from lamella.recommenders.registry import FolderRegistry
+from lamella.services.cascade import Cascade
 from lamella.services.ports import Clock, Recommender
-from lamella.services.recommending import Recommending
+from lamella.services.recommending import Recommending, Wish
 from lamella.simulation.truth import Kitchen, Values
 
 _PATIENCE_SECONDS: Final = 30.0
@@ -50,7 +51,7 @@ class PipelineKitchen:
         name = repr(sorted(values.items()))
         if name not in self._pipelines:
             self._pipelines[name] = self._pipeline(values)
-        answer = self._pipelines[name].recommend(unit, {}, exclude=exclude)
+        answer = self._pipelines[name].recommend(Wish(unit=unit, context={}, exclude=exclude))
         return [impression.item for impression in answer.items]
 
     def close(self) -> None:
@@ -61,11 +62,10 @@ class PipelineKitchen:
     def _pipeline(self, values: Values) -> Recommending:
         return Recommending(
             snapshots=_Fixed(compile_snapshot(self._configure(values))),
-            recommender=self._recommender,
+            cascade=Cascade(self._recommender, deadline_seconds=_PATIENCE_SECONDS),
             journal=_Forgetful(),
             clock=self._clock,
             new_id=lambda: "preview",
-            deadline_seconds=_PATIENCE_SECONDS,
         )
 
 

@@ -23,7 +23,20 @@ from lamella.experiments.document import (
 )
 from lamella.experiments.model import Configuration, Domain, Experiment, Holdout, Json, Layer, Parameter
 from lamella.services.admin_ports import Approval, ProposalStore
-from lamella.services.ports import Item, ModelVersion, Principal, Revision, Scored, TrainingLog, TrainingRun
+from lamella.services.ports import (
+    NOBODY,
+    Composition,
+    Item,
+    ModelVersion,
+    Principal,
+    Reader,
+    Recall,
+    Revision,
+    Scored,
+    TrainingLog,
+    TrainingRun,
+)
+from lamella.services.staging import Stage
 
 E = TypeVar("E", Layer, Parameter, Experiment, Domain, Holdout)
 START: Final = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
@@ -203,6 +216,7 @@ class FakeRecommender:
     """Models that score by a hash of model, unit and item: arbitrary, bounded to 0..1, and always the same.
 
     `models` are the references that exist; `failing` maps a reference to the error that it raises.
+    `asked` keeps what recall was asked for.
     """
 
     def __init__(
@@ -211,13 +225,16 @@ class FakeRecommender:
         self._items = tuple(items)
         self._models = frozenset(models)
         self.failing = dict(failing or {})
+        self.asked: list[tuple[Recall, Reader]] = []
 
-    def recall(self, model: str, unit: str, *, count: int, exclude: frozenset[str]) -> Scored:
-        """The `count` items with the highest scores. Raises NotFound for an unknown model."""
-        ranked = self.rank(model, unit, [item for item in self._items if item not in exclude])
-        return first(ranked, count, source=f"recall:{model}")
+    def recall(self, model: str, unit: str, wanted: Recall, reader: Reader = NOBODY) -> Scored:
+        """The `count` items with the highest scores, whatever the rule. Raises NotFound for an unknown model."""
+        self.asked.append((wanted, reader))
+        known = self._items if wanted.candidates is None else wanted.candidates
+        ranked = self.rank(model, unit, [item for item in known if item not in wanted.exclude], reader)
+        return first(ranked, wanted.count, source=f"recall:{model}")
 
-    def rank(self, model: str, unit: str, items: Sequence[str]) -> Scored:
+    def rank(self, model: str, unit: str, items: Sequence[str], reader: Reader = NOBODY) -> Scored:  # noqa: ARG002
         """`items`, best first. Raises NotFound for an unknown model."""
         if model in self.failing:
             raise self.failing[model]
@@ -226,10 +243,14 @@ class FakeRecommender:
         scored = sorted(((_score(model, unit, item), item) for item in items), key=lambda pair: (-pair[0], pair[1]))
         return Scored(items=[item for _, item in scored], scores=[score for score, _ in scored], source=f"rank:{model}")
 
-    def diversify(self, model: str, scored: Scored, *, diversity: float, count: int) -> Scored:  # noqa: ARG002
+    def compose(self, model: str, scored: Scored, composition: Composition) -> Scored:
         """The first `count`: items without vectors are all unlike each other. Raises what the model raises."""
         self.rank(model, "", scored.items)
-        return first(scored, count, source=f"rerank:{model}")
+        return first(scored, composition.count, source=f"rerank:{model}")
+
+    def reads_history(self, model: str) -> bool:
+        """Whether the model's name begins with gru."""
+        return model.startswith("gru")
 
     def is_prompt(self, model: str) -> bool:
         """Whether the model exists: all are in memory."""
@@ -278,17 +299,35 @@ class MemoryModelCatalogue:
         """Records a version. Raises Conflict if the reference is taken."""
         if version.reference in self._versions:
             raise Conflict(f"model version {version.reference} exists already; publish the next number")
+        if version.stage == Stage.LIVE:
+            self._retire(version.name)
         self._versions[version.reference] = version
+
+    def stage(self, reference: str, stage: str, *, share: float, at: datetime) -> ModelVersion:  # noqa: ARG002
+        """The version in its new stage. One that becomes live retires the live version of its name. Raises NotFound."""
+        version = self._versions.get(reference)
+        if version is None:
+            raise NotFound("model version", reference, next_step="`lamella models list` shows what is published")
+        if stage == Stage.LIVE:
+            self._retire(version.name)
+        self._versions[reference] = replace(version, stage=str(stage), share=share)
+        return self._versions[reference]
+
+    def _retire(self, name: str) -> None:
+        for reference, version in self._versions.items():
+            if version.name == name and version.stage == Stage.LIVE:
+                self._versions[reference] = replace(version, stage=Stage.RETIRED.value)
 
     def next_number(self, name: str) -> int:
         """1 for an unknown name, else one more than its newest."""
         return 1 + max((each.number for each in self._versions.values() if each.name == name), default=0)
 
     def find(self, reference: str) -> ModelVersion | None:
-        """The version named, or the newest of the name, or None."""
+        """The version named, or the live or else the newest one of the name, or None."""
         if "@" in reference:
             return self._versions.get(reference)
-        return self._versions.get(f"{reference}@{self.next_number(reference) - 1}")
+        named = [each for each in self._versions.values() if each.name == reference]
+        return max(named, key=lambda each: (each.stage == Stage.LIVE, each.number), default=None)
 
     def all(self) -> Sequence[ModelVersion]:
         """Every version, newest first."""

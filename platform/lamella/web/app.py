@@ -1,6 +1,8 @@
 """The Flask application: every part installed in its order, nothing connected."""
 
 from datetime import timedelta
+from functools import partial
+from http import HTTPStatus
 from typing import Final
 
 from apiflask import APIFlask
@@ -22,6 +24,7 @@ from lamella.web.api import (
     ofrep,
     parts,
     previews,
+    recommendations,
     reports,
     serving,
     snapshot,
@@ -31,6 +34,7 @@ from lamella.web.api import (
 )
 from lamella.web.auditing import install_auditing
 from lamella.web.auth import install_auth
+from lamella.web.lane import Course, Lane, install_lane
 from lamella.web.limits import install_limits
 from lamella.web.listening import Listener
 from lamella.web.openapi import install_openapi
@@ -50,7 +54,8 @@ EVALUATION_BYTES: Final = 16 * 1024 * 1024
 """So far a body is read and told what is wrong with it: one part that is too long costs only itself."""
 
 BODY_LIMITS: Final = {
-    "serving.recommend": EVALUATION_BYTES,
+    "recommendations.recommend": EVALUATION_BYTES,
+    "recommendations.recommend_many": EVALUATION_BYTES,
     "serving.take_events": EVALUATION_BYTES,
     "exposures.take_exposures": EVALUATION_BYTES,
     "ofrep.evaluate_flag": EVALUATION_BYTES,
@@ -86,6 +91,7 @@ def create_app(services: Services, *, secret: bytes) -> APIFlask:
     )
     for module in (
         health,
+        recommendations,
         serving,
         configuration,
         layers,
@@ -109,6 +115,7 @@ def create_app(services: Services, *, secret: bytes) -> APIFlask:
     # The order of what happens before a view: id and clock, access, rate, the body's size and type, the audit's row,
     # the answer that is kept already. What happens after one comes the other way round.
     install_telemetry(app, telemetry)
+    install_lane(app)
     install_auth(app, services.keys, host=services.settings.host)
     ofrep.install_ofrep(app, Rates(services.settings.ofrep_rate_per_second))
     previews.install_previews(app, Rates(services.settings.rate_per_second))
@@ -117,6 +124,18 @@ def create_app(services: Services, *, secret: bytes) -> APIFlask:
     install_auditing(app, services.audit, services.clock)
     install_retries(app, services.idempotency)
     app.after_request(_harden)
+    courses = {
+        "/v1/recommendations": Course(
+            role="client",
+            most_bytes=BODY_LIMITS["recommendations.recommend"],
+            status=HTTPStatus.OK,
+            answer=partial(recommendations.recommended, services, telemetry),
+        )
+    }
+    # Assigned as Flask documents it for middleware, so that the test client takes the lane too.
+    app.wsgi_app = Lane(  # type: ignore[method-assign]
+        app.wsgi_app, courses, keys=services.keys, telemetry=telemetry, headers=pages.HEADERS
+    )
     return app
 
 

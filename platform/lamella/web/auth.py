@@ -82,7 +82,7 @@ def install_auth(app: Flask, keys: Keys, *, host: str) -> None:
         if wanted == PAGES:
             _check_page(keys, is_open=bound_to_loopback and is_loopback(_called_name()))
             return
-        g.principal = keys.verify(_bearer())
+        g.principal = keys.verify(_sent_key())
         require(g.principal, wanted)
         if request.path.startswith(ADMIN) and request.endpoint is not None:
             scope: Scope = getattr(app.view_functions[request.endpoint], _SCOPE, whole_installation)
@@ -126,14 +126,19 @@ def _called_name() -> str:
         return ""
 
 
-def _bearer() -> str:
+def bearer(header: str) -> str:
+    """The key of an Authorization header. Raises Unauthenticated."""
+    if not header.startswith(_BEARER):
+        raise Unauthenticated("send a key as 'Authorization: Bearer lam_...'; `lamella keys create` makes one")
+    return header.removeprefix(_BEARER).strip()
+
+
+def _sent_key() -> str:
     header = request.headers.get("Authorization", "")
     # The other way in that the OpenFeature Remote Evaluation Protocol names.
     if not header and "X-API-Key" in request.headers:
         return request.headers["X-API-Key"].strip()
-    if not header.startswith(_BEARER):
-        raise Unauthenticated("send a key as 'Authorization: Bearer lam_...'; `lamella keys create` makes one")
-    return header.removeprefix(_BEARER).strip()
+    return bearer(header)
 
 
 def _check_page(keys: Keys, *, is_open: bool) -> None:

@@ -5,48 +5,82 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import orjson
+
 from lamella.errors import InvalidInput
 from lamella.experiments.fields import value_fault
 from lamella.experiments.model import Json, UnitKind
 from lamella.services.assigning import UnitsGiven, size_fault
+from lamella.services.recommending import Wish
 
 TEXT_LENGTH: Final = 256
 LONGEST_TOKEN: Final = 2_000
 MOST_ITEMS: Final = 100
-MOST_EXCLUDED: Final = 1_000
+MOST_NAMED: Final = 1_000
+MOST_REQUESTS: Final = 100
 MOST_EVENTS: Final = 1_000
 
-_WANTED: Final = frozenset({"unit", "context", "k", "exclude", "request_id", "preview"})
+_WANTED: Final = frozenset({"unit", "context", "k", "exclude", "candidates", "request_id", "preview"})
 _EXPLAINED: Final = frozenset({"unit", "units", "context", "preview"})
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """A parsed request for recommendations; `k` is None where the layers decide, `request_id` where we choose it."""
-
-    unit: str
-    context: Mapping[str, Json]
-    k: int | None
-    exclude: frozenset[str]
-    request_id: str | None = None
-    preview: str | None = None
-
-
-def parse_wanted(body: Mapping[str, object]) -> Wanted:
+def parse_wish(body: Mapping[str, object]) -> Wish:
     """What the body asks for. Raises InvalidInput that names every fault."""
     faults = [f"{name[:80]}: is not a known field" for name in sorted(body.keys() - _WANTED)]
     unit = parse_text("unit", body.get("unit"), faults)
     context = parse_context(body.get("context", {}), faults)
     k = _parse_k(body.get("k"), faults)
-    exclude = _parse_exclude(body.get("exclude", []), faults)
+    exclude = _parse_items("exclude", body.get("exclude", []), faults)
+    among = body.get("candidates")
+    candidates = None if among is None else tuple(_parse_items("candidates", among, faults))
     chosen = body.get("request_id")
     request_id = None if chosen is None else parse_text("request_id", chosen, faults)
     token = body.get("preview")
     preview = None if token is None else parse_text("preview", token, faults, most=LONGEST_TOKEN)
     if faults:
         raise InvalidInput(*faults)
-    return Wanted(unit=unit, context=context, k=k, exclude=exclude, request_id=request_id, preview=preview)
+    return Wish(
+        unit=unit,
+        context=context,
+        k=k,
+        exclude=frozenset(exclude),
+        candidates=candidates,
+        request_id=request_id,
+        preview=preview,
+    )
+
+
+def parse_query(query: Mapping[str, str]) -> Wish:
+    """The same from a query string: `context` is a JSON object, `exclude` and `candidates` are parted by commas."""
+    body: dict[str, object] = dict(query)
+    faults: list[str] = []
+    if "k" in query:
+        body["k"] = int(query["k"]) if query["k"].isascii() and query["k"].isdecimal() else query["k"]
+    for name in ("exclude", "candidates"):
+        if name in query:
+            body[name] = query[name].split(",")
+    if "context" in query:
+        try:
+            body["context"] = orjson.loads(query["context"])
+        except orjson.JSONDecodeError as error:
+            faults.append(f'context: is not JSON ({error}); write it as {{"country":"CN"}}, URL-encoded')
+    if faults:
+        raise InvalidInput(*faults)
+    return parse_wish(body)
+
+
+def parse_wishes(body: Mapping[str, object]) -> Sequence[Mapping[str, object]]:
+    """The requests of a batch, each still to be read. Raises InvalidInput if it is no batch at all."""
+    found = parse_batch(body, "requests", most=MOST_REQUESTS)
+    faults = [
+        f"requests[{index}]: is {_shown(each)}; send an object"
+        for index, each in enumerate(found)
+        if not isinstance(each, dict)
+    ]
+    if faults:
+        raise InvalidInput(*faults)
+    return [each for each in found if isinstance(each, dict)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +144,7 @@ def parse_context(context: object, faults: list[str]) -> Mapping[str, Json]:
     return context
 
 
-def parse_batch(body: Mapping[str, object], field: str = "events") -> Sequence[object]:
+def parse_batch(body: Mapping[str, object], field: str = "events", *, most: int = MOST_EVENTS) -> Sequence[object]:
     """The events or exposures of a batch, each still to be read. Raises InvalidInput if it is no batch at all."""
     faults = [f"{name[:80]}: is not a known field" for name in sorted(body.keys() - {field})]
     events = body.get(field)
@@ -118,8 +152,8 @@ def parse_batch(body: Mapping[str, object], field: str = "events") -> Sequence[o
         faults.append(f"{field}: is missing")
     elif not isinstance(events, list):
         faults.append(f"{field}: is {_shown(events)}; send an array of {field}")
-    elif not 1 <= len(events) <= MOST_EVENTS:
-        faults.append(f"{field}: holds {len(events)}; send 1 to {MOST_EVENTS} at a time")
+    elif not 1 <= len(events) <= most:
+        faults.append(f"{field}: holds {len(events)}; send 1 to {most} at a time")
     if faults or not isinstance(events, list):
         raise InvalidInput(*faults)
     return events
@@ -134,12 +168,12 @@ def _parse_k(k: object, faults: list[str]) -> int | None:
     return None
 
 
-def _parse_exclude(found: object, faults: list[str]) -> frozenset[str]:
-    if not isinstance(found, list) or len(found) > MOST_EXCLUDED:
+def _parse_items(name: str, found: object, faults: list[str]) -> list[str]:
+    if not isinstance(found, list) or len(found) > MOST_NAMED:
         shown = f"holds {len(found)} items" if isinstance(found, list) else f"is {_shown(found)}"
-        faults.append(f"exclude: {shown}; send an array of at most {MOST_EXCLUDED} item keys")
-        return frozenset()
-    return frozenset(parse_text(f"exclude[{index}]", item, faults) for index, item in enumerate(found))
+        faults.append(f"{name}: {shown}; send an array of at most {MOST_NAMED} item keys")
+        return []
+    return [parse_text(f"{name}[{index}]", item, faults) for index, item in enumerate(found)]
 
 
 def _shown(value: object) -> str:

@@ -99,18 +99,26 @@ def render(
     if request.path.startswith(ofrep_errors.PREFIX):
         g.problem = code
         return ofrep_errors.failure(status, code, detail, headers or {})
+    body = {**_problem(status, code, detail, faults), "instance": request.path}
+    g.problem = code
+    return Response(orjson.dumps(body), status=status, headers=dict(headers or {}), content_type=MEDIA_TYPE)
+
+
+def document_of(error: errors.LamellaError) -> dict[str, object]:
+    """The problem that the error is, for an answer that holds several."""
+    faults = error.faults if isinstance(error, errors.InvalidInput) else ()
+    return _problem(status_of(error), error.code, str(error), faults)
+
+
+def _problem(status: int, code: str, detail: str, faults: Sequence[str]) -> dict[str, object]:
     body: dict[str, object] = {
         "type": f"/docs#{code}",
         "title": TITLES.get(code, HTTPStatus(status).phrase),
-        "status": status,
+        "status": int(status),
         "detail": detail,
         "code": code,
-        "instance": request.path,
     }
-    if faults:
-        body["faults"] = list(faults)
-    g.problem = code
-    return Response(orjson.dumps(body), status=status, headers=dict(headers or {}), content_type=MEDIA_TYPE)
+    return {**body, "faults": list(faults)} if faults else body
 
 
 def status_of(error: errors.LamellaError) -> HTTPStatus:

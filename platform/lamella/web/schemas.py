@@ -315,6 +315,13 @@ class TrainingBody(Strict):
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
 
 
+class StageBody(Strict):
+    """Where a model version is to stand; shadow and canary take a share of the traffic."""
+
+    stage: Literal["candidate", "shadow", "canary", "live", "retired"]
+    share: Annotated[float, Field(ge=0, le=1)] = 0.0
+
+
 class KeyBody(Strict):
     """A key to make."""
 

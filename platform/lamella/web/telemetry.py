@@ -25,7 +25,7 @@ class Telemetry:
     """The metrics of this process, in `registry`."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._registry = registry
+        self._registry, self._log = registry, structlog.get_logger("lamella.web")
         self.requests = Counter(
             "lamella_requests",
             "Requests by route, method and status.",
@@ -54,6 +54,45 @@ class Telemetry:
             registry=registry,
             multiprocess_mode="livemin",
         )
+        # Looking a child up by its labels costs more than counting.
+        self._finished: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+        self._appended: dict[str, Counter] = {}
+        self._served: dict[tuple[str, str], Counter] = {}
+
+    def finish(
+        self, request_id: str, *, method: str, route: str, status: int, seconds: float, problem: str | None = None
+    ) -> None:
+        """Counts a request that was answered, times it and logs it."""
+        child = self._finished.get((route, method, status))
+        if child is None:
+            labels = self.requests.labels(route, method, str(status)), self.latency.labels(route)
+            child = self._finished[route, method, status] = labels
+        child[0].inc()
+        child[1].observe(seconds)
+        told = {"problem": problem} if problem else {}
+        self._log.info(
+            "request",
+            request=request_id,
+            method=method,
+            route=route,
+            status=int(status),
+            ms=round(seconds * 1000, 2),
+            **told,
+        )
+
+    def appended(self, use: str) -> None:
+        """Counts an append to the inbox that is durable."""
+        child = self._appended.get(use)
+        if child is None:
+            child = self._appended[use] = self.appends.labels(use, "ok")
+        child.inc()
+
+    def served(self, experiment: str, variant: str) -> None:
+        """Counts a list served under a variant."""
+        child = self._served.get((experiment, variant))
+        if child is None:
+            child = self._served[experiment, variant] = self.recommendations.labels(experiment, variant)
+        child.inc()
 
     def exposition(self) -> bytes:
         """The metrics in Prometheus' text format, of all processes where they share a folder."""
@@ -64,31 +103,31 @@ class Telemetry:
         return generate_latest(together)
 
 
+def request_id_of(wanted: str) -> str:
+    """The caller's X-Request-Id where it is usable, else a new one."""
+    return wanted if _REQUEST_ID.fullmatch(wanted) else uuid.uuid4().hex
+
+
 def install_telemetry(app: Flask, telemetry: Telemetry) -> None:
     """Gives every request an id (the caller's X-Request-Id where usable), counts it, times it and logs it."""
-    log = structlog.get_logger("lamella.web")
 
     @app.before_request
     def begin() -> None:
-        wanted = request.headers.get("X-Request-Id", "")
         g.started = time.perf_counter()
-        g.request = wanted if _REQUEST_ID.fullmatch(wanted) else uuid.uuid4().hex
+        g.request = request_id_of(request.headers.get("X-Request-Id", ""))
         g.problem = None
 
     @app.after_request
     def end(response: Response) -> Response:
-        seconds = time.perf_counter() - g.started
         route = request.url_rule.rule if request.url_rule is not None else "none"
         response.headers["X-Request-Id"] = g.request
-        telemetry.requests.labels(route, request.method, str(response.status_code)).inc()
-        telemetry.latency.labels(route).observe(seconds)
-        log.info(
-            "request",
-            request=g.request,
+        seconds = time.perf_counter() - g.started
+        telemetry.finish(
+            g.request,
             method=request.method,
             route=route,
             status=response.status_code,
-            ms=round(seconds * 1000, 2),
-            **({"problem": g.problem} if g.problem else {}),
+            seconds=seconds,
+            problem=g.problem,
         )
         return response

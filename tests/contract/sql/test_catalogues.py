@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from lamella.errors import Conflict
+from lamella.errors import Conflict, NotFound
 from lamella.services.ports import Item, ModelVersion, TrainingRun
 
 AT = datetime(2026, 3, 2, 8, tzinfo=UTC)
@@ -47,9 +47,29 @@ def test_a_version_is_found_by_its_reference_and_the_newest_by_its_name(stores):
     second = replace(VERSION, number=2, created_at=AT + timedelta(days=1))
     stores.models.add(VERSION)
     stores.models.add(second)
-    assert stores.models.find("mf@1") == VERSION
+    retired = replace(VERSION, stage="retired")
+    assert stores.models.find("mf@1") == retired
     assert stores.models.find("mf") == second
-    assert stores.models.all() == [second, VERSION]
+    assert stores.models.all() == [second, retired]
+
+
+def test_a_name_means_its_live_version_and_has_one_at_most(stores):
+    for number in (1, 2, 3):
+        stores.models.add(replace(VERSION, number=number, stage="candidate"))
+    assert stores.models.find("mf").number == 3
+    assert stores.models.stage("mf@2", "live", share=0.0, at=AT).stage == "live"
+    assert stores.models.stage("mf@3", "canary", share=0.25, at=AT).share == 0.25
+    assert stores.models.find("mf").number == 2
+    stores.models.stage("mf@1", "live", share=0.0, at=AT)
+    assert [(each.number, each.stage) for each in stores.models.all()] == [(3, "canary"), (2, "retired"), (1, "live")]
+
+
+@pytest.mark.parametrize("reference", ["mf@9", "cnn@1", "mf@x", "mf"])
+def test_the_stage_of_what_is_not_there_is_not_found(stores, reference):
+    stores.models.add(VERSION)
+    with pytest.raises(NotFound):
+        stores.models.stage(reference, "live", share=0.0, at=AT)
+    assert stores.models.find("mf@1").stage == "live"
 
 
 @pytest.mark.parametrize("reference", ["mf@3", "cnn", "mf@", "mf@-1", "mf@x", "mf@99999999999999999999", "@", ""])

@@ -11,6 +11,7 @@ from lamella.bootstrap.web import ReadinessCheck, Services
 from lamella.config import Settings
 from lamella.experiments.document import experiment_from_document, layer_from_document, parameter_from_document
 from lamella.services.assigning import Assigning, SnapshotHolder
+from lamella.services.cascade import Cascade
 from lamella.services.changes import Changes
 from lamella.services.configuring import Configuring
 from lamella.services.exposing import Exposing
@@ -20,6 +21,7 @@ from lamella.services.keys import ROLES, Keys
 from lamella.services.previewing import Previews
 from lamella.services.recommending import Recommending
 from lamella.services.recording import Recording
+from lamella.services.staging import Staging
 from lamella.services.webhooks import Webhooks
 from lamella.testing.admin import MemoryAnswerStore, MemoryAuditLog, MemoryProposalStore, MemoryWebhookStore
 from lamella.testing.analysis import MemoryAnalysisStore
@@ -109,7 +111,7 @@ def make_lab(*, settings: Settings | None = None, readiness: tuple[ReadinessChec
     snapshots.refresh()
     recommender = FakeRecommender(ITEMS, ["popularity@1", "mf@1"])
     keys = Keys(MemoryKeyStore(), clock)
-    tasks = MemoryTaskQueue()
+    tasks, models = MemoryTaskQueue(), MemoryModelCatalogue()
     previews = Previews(Secrets(), clock)
     services = Services(
         settings=settings or Settings(),
@@ -120,11 +122,10 @@ def make_lab(*, settings: Settings | None = None, readiness: tuple[ReadinessChec
         recommending=Recommending(
             snapshots=snapshots,
             previews=previews,
-            recommender=recommender,
+            cascade=Cascade(recommender, deadline_seconds=1.0),
             journal=record,
             clock=clock,
             new_id=map("request-{}".format, itertools.count(1)).__next__,
-            deadline_seconds=1.0,
         ),
         recording=Recording(record, clock),
         exposing=Exposing(snapshots, record, clock),
@@ -134,8 +135,9 @@ def make_lab(*, settings: Settings | None = None, readiness: tuple[ReadinessChec
         record=record,
         analysis=analysis,
         catalogue=MemoryCatalogue(),
-        models=MemoryModelCatalogue(),
+        models=models,
         trainings=MemoryTrainingRuns(),
+        staging=Staging(models, store, configuring, clock),
         trainer=FakeTrainer(["mf", "popularity"]),
         tasks=tasks,
         audit=MemoryAuditLog(),

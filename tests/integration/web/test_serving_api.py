@@ -1,3 +1,5 @@
+from urllib.parse import quote
+
 import pytest
 
 from lamella.errors import ModelFailed, NotFound, Overloaded, StoreUnavailable
@@ -241,3 +243,40 @@ def test_without_any_model_the_service_is_at_fault_and_not_the_caller(running, m
     assert (answer.status_code, answer.json["code"]) == (503, "model_fault")
     assert "model version" in answer.json["detail"]
     assert running.record.inbox == ()
+
+
+def test_get_is_the_post_for_curl_and_records_alike(lab):
+    asked = "unit=ann&k=3&exclude=item-01,item-02&context=" + quote('{"country":"CN"}')
+    answer = lab.call("GET", f"/v1/recommendations?{asked}", role="client")
+    posted = lab.call(
+        "POST", "/v1/recommendations", role="client",
+        json={"unit": "ann", "k": 3, "exclude": ["item-01", "item-02"], "context": {"country": "CN"}},
+    )  # fmt: skip
+    assert answer.status_code == 200
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.json["items"] == posted.json["items"]
+    lab.ingest()
+    assert lab.record.counts()["slate"] == 2
+
+
+@pytest.mark.parametrize("query", ["", "unit=", "unit=a&k=0", "unit=a&k=x", "unit=a&context=[", "unit=a&colour=red"])
+def test_a_bad_query_is_a_400_that_says_why(lab, query):
+    answer = lab.call("GET", f"/v1/recommendations?{query}", role="client")
+    assert (answer.status_code, answer.json["code"]) == (400, "invalid_input")
+
+
+def test_a_batch_answers_each_request_by_itself_and_in_order(lab):
+    requests = [{"unit": "ann", "k": 2}, {"unit": "ann", "k": 0}, {"unit": "bob", "candidates": ["item-03", "item-07"]}]
+    answer = lab.call("POST", "/v1/recommendations/batch", role="client", json={"requests": requests})
+    first, bad, second = answer.json["answers"]
+    assert answer.status_code == 200
+    assert (first["unit"], len(first["items"])) == ("ann", 2)
+    assert (bad["problem"]["status"], bad["problem"]["code"]) == (400, "invalid_input")
+    assert {each["item"] for each in second["items"]} == {"item-03", "item-07"}
+    assert len(lab.record.inbox) == 1
+
+
+@pytest.mark.parametrize("requests", [[], [{"unit": "a"}] * 101, ["ann"], {}, None])
+def test_what_is_no_batch_is_refused(lab, requests):
+    answer = lab.call("POST", "/v1/recommendations/batch", role="client", json={"requests": requests})
+    assert (answer.status_code, answer.json["code"]) == (400, "invalid_input")

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from lamella.bootstrap.warming import WarmConfiguration, models_of
+from lamella.bootstrap.warming import WarmConfiguration
 from lamella.experiments.model import (
     AnalysisPlan,
     Configuration,
@@ -13,6 +13,7 @@ from lamella.experiments.model import (
     Status,
     Variant,
 )
+from lamella.services.staging import models_of
 from lamella.testing.fakes import MemoryConfigurationStore
 
 

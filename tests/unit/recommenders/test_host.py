@@ -13,11 +13,11 @@ import pytest
 from lamella.errors import ModelCorrupt, ModelFailed, NotFound, StoreUnavailable
 from lamella.recommenders.artifact import FactorModel
 from lamella.recommenders.host import ModelHost, best_rows
-from lamella.services.ports import ModelVersion
-from lamella.testing.fakes import MemoryModelCatalogue
+from lamella.recommenders.shelf import Shelf
+from lamella.services.ports import Composition, Item, ModelVersion, Recall
+from lamella.testing.fakes import MemoryCatalogue, MemoryModelCatalogue
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
-NONE: frozenset[str] = frozenset()
 
 
 def version(name: str, number: int) -> ModelVersion:
@@ -85,7 +85,7 @@ def host_of(artifacts: MemoryArtifacts, **options: float) -> ModelHost:
 
 def test_recall_is_the_order_of_the_scores_without_what_is_excluded() -> None:
     host = host_of(MemoryArtifacts(mf_1=model([0.0, 3.0, 1.0, 2.0])))
-    found = host.recall("mf@1", "a stranger", count=2, exclude=frozenset({"i3", "unheard of"}))
+    found = host.recall("mf@1", "a stranger", Recall(count=2, exclude=frozenset({"i3", "unheard of"})))
     assert found.items == ["i1", "i2"]
     assert found.scores == pytest.approx([1 / (1 + np.exp(-2)), 0.5])
     assert (found.source, found.model) == ("recall:mf@1", "mf@1")
@@ -93,8 +93,8 @@ def test_recall_is_the_order_of_the_scores_without_what_is_excluded() -> None:
 
 def test_recall_of_more_than_there_is_gives_what_there_is() -> None:
     host = host_of(MemoryArtifacts(mf_1=model([0.0, 3.0])))
-    assert host.recall("mf@1", "ann", count=9, exclude=frozenset({"i0"})).items == ["i1"]
-    assert host.recall("mf@1", "ann", count=9, exclude=frozenset({"i0", "i1"})).items == []
+    assert host.recall("mf@1", "ann", Recall(count=9, exclude=frozenset({"i0"}))).items == ["i1"]
+    assert host.recall("mf@1", "ann", Recall(count=9, exclude=frozenset({"i0", "i1"}))).items == []
 
 
 def test_rank_orders_the_given_items_and_places_an_unknown_one_by_its_stated_score() -> None:
@@ -108,8 +108,8 @@ def test_rank_orders_the_given_items_and_places_an_unknown_one_by_its_stated_sco
 def test_diversify_keeps_scores_and_uses_the_models_vectors() -> None:
     host = host_of(MemoryArtifacts(mf_1=model([0.0] * 30)))
     ranked = host.rank("mf", "ann", [f"i{each}" for each in range(30)])
-    plain = host.diversify("mf", ranked, diversity=0.0, count=5)
-    diverse = host.diversify("mf", ranked, diversity=0.8, count=5)
+    plain = host.compose("mf", ranked, Composition(count=5, now=NOW))
+    diverse = host.compose("mf", ranked, Composition(count=5, now=NOW, diversity=0.8))
     assert plain.items == ranked.items[:5]
     assert diverse.items != plain.items
     score = dict(zip(ranked.items, ranked.scores, strict=True))
@@ -121,20 +121,20 @@ def test_a_bare_name_is_its_newest_version_and_moves_when_the_list_is_read_again
     artifacts = MemoryArtifacts(mf_1=model([0.0, 1.0]), mf_2=model([1.0, 0.0]))
     catalogue, ticks = MemoryModelCatalogue([version("mf", 1)]), Ticks()
     host = ModelHost(artifacts, catalogue, refresh_seconds=5, monotonic=ticks)
-    assert host.recall("mf", "x", count=1, exclude=NONE).model == "mf@1"
+    assert host.recall("mf", "x", Recall(count=1)).model == "mf@1"
     catalogue.add(version("mf", 2))
     ticks.now += 4
-    assert host.recall("mf", "x", count=1, exclude=NONE).model == "mf@1"
+    assert host.recall("mf", "x", Recall(count=1)).model == "mf@1"
     ticks.now += 2
-    assert host.recall("mf", "x", count=1, exclude=NONE).model == "mf@2"
-    assert host.recall("mf@1", "x", count=1, exclude=NONE).model == "mf@1"
+    assert host.recall("mf", "x", Recall(count=1)).model == "mf@2"
+    assert host.recall("mf@1", "x", Recall(count=1)).model == "mf@1"
 
 
 def test_refresh_loads_the_new_version_of_a_used_name_before_a_request_asks() -> None:
     artifacts = MemoryArtifacts(mf_1=model([0.0]), mf_2=model([0.0]), other_1=model([0.0]))
     catalogue = MemoryModelCatalogue([version("mf", 1), version("other", 1)])
     host = ModelHost(artifacts, catalogue)
-    host.recall("mf", "x", count=1, exclude=NONE)
+    host.recall("mf", "x", Recall(count=1))
     catalogue.add(version("mf", 2))
     assert not host.is_prompt("mf@2")
     host.refresh()
@@ -147,17 +147,17 @@ def test_a_model_published_a_moment_ago_is_found_without_waiting_for_the_next_re
     artifacts, catalogue, ticks = MemoryArtifacts(mf_1=model([0.0])), MemoryModelCatalogue(), Ticks()
     host = ModelHost(artifacts, catalogue, refresh_seconds=60, monotonic=ticks)
     with pytest.raises(NotFound, match="mf"):
-        host.recall("mf", "x", count=1, exclude=NONE)
+        host.recall("mf", "x", Recall(count=1))
     catalogue.add(version("mf", 1))
     ticks.now += 1
-    assert host.recall("mf", "x", count=1, exclude=NONE).model == "mf@1"
+    assert host.recall("mf", "x", Recall(count=1)).model == "mf@1"
 
 
 def test_a_version_is_loaded_once_and_the_least_recently_used_leaves() -> None:
     artifacts = MemoryArtifacts(a_1=model([0.0]), b_1=model([0.0]), c_1=model([0.0]))
     host = host_of(artifacts, capacity=2)
     for name in ("a", "b", "a", "c", "a", "b"):
-        host.recall(name, "x", count=1, exclude=NONE)
+        host.recall(name, "x", Recall(count=1))
     assert artifacts.loads == ["a@1", "b@1", "c@1", "b@1"]
 
 
@@ -166,7 +166,7 @@ def test_many_threads_that_want_the_same_version_load_it_once() -> None:
     artifacts.open.clear()
     host = host_of(artifacts)
     with ThreadPoolExecutor(8) as pool:
-        waiting = [pool.submit(host.recall, "mf", "x", count=1, exclude=NONE) for _ in range(8)]
+        waiting = [pool.submit(host.recall, "mf", "x", Recall(count=1)) for _ in range(8)]
         time.sleep(0.05)
         artifacts.open.set()
         assert {each.result().items[0] for each in waiting} == {"i1"}
@@ -178,17 +178,17 @@ def test_a_corrupt_version_is_refused_from_memory_and_tried_again_later() -> Non
     host = ModelHost(artifacts, artifacts.catalogue(), retry_seconds=30, monotonic=ticks)
     for _ in range(3):
         with pytest.raises(ModelCorrupt, match="broken"):
-            host.recall("mf", "x", count=1, exclude=NONE)
+            host.recall("mf", "x", Recall(count=1))
     assert len(artifacts.loads) == 1
     artifacts.models["mf@1"] = model([0.0])
     ticks.now += 31
-    assert host.recall("mf", "x", count=1, exclude=NONE).items == ["i0"]
+    assert host.recall("mf", "x", Recall(count=1)).items == ["i0"]
 
 
 def test_a_model_that_answers_nan_has_failed() -> None:
     host = host_of(MemoryArtifacts(mf_1=model([0.0, float("nan")])))
     with pytest.raises(ModelFailed, match="mf@1 answered with NaN"):
-        host.recall("mf", "x", count=1, exclude=NONE)
+        host.recall("mf", "x", Recall(count=1))
     with pytest.raises(ModelFailed, match="NaN"):
         host.rank("mf", "x", ["i1"])
 
@@ -207,7 +207,7 @@ def test_while_the_catalogue_is_away_the_known_models_serve() -> None:
     assert [each.reference for each in host.versions()] == ["mf@1"]
     catalogue.is_away = True
     ticks.now += 60
-    assert host.recall("mf", "x", count=1, exclude=NONE).items == ["i0"]
+    assert host.recall("mf", "x", Recall(count=1)).items == ["i0"]
     with pytest.raises(StoreUnavailable):
         ModelHost(artifacts, catalogue).versions()
 
@@ -233,3 +233,56 @@ def test_importing_the_host_imports_neither_tensorflow_nor_keras_nor_scipy_nor_p
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+def shelf() -> Shelf:
+    catalogue = MemoryCatalogue()
+    catalogue.put(
+        [
+            Item(key=f"i{each}", title="", published_at=NOW - timedelta(hours=each), attributes={"odd": each % 2 == 1})
+            for each in range(4)
+        ]
+    )
+    found = Shelf(catalogue)
+    found.refresh()
+    return found
+
+
+def test_a_business_filter_leaves_items_out_before_they_are_counted() -> None:
+    host = host_of(MemoryArtifacts(mf_1=model([0.0, 3.0, 1.0, 2.0])), shelf=shelf())
+    odd = Recall(count=3, rule={"var": "odd"})
+    assert host.recall("mf", "ann", odd).items == ["i1", "i3"]
+    among = Recall(count=3, rule={"var": "odd"}, candidates=("i0", "i3", "i1", "unheard of"))
+    assert host.recall("mf", "ann", among).items == ["i1", "i3"]
+
+
+def test_candidates_are_chosen_from_and_unknown_ones_have_the_score_of_a_new_item() -> None:
+    host = host_of(MemoryArtifacts(mf_1=model([0.0, 3.0, 1.0, 2.0])))
+    wanted = Recall(count=2, candidates=("i3", "new", "i3", "i1"), exclude=frozenset({"i1"}))
+    found = host.recall("mf", "ann", wanted)
+    assert found.items == ["i3", "new"]
+    assert found.source == "candidates:mf@1"
+    assert host.recall("mf", "ann", Recall(count=2, candidates=())).items == []
+
+
+def test_freshness_lifts_what_is_new() -> None:
+    host = host_of(MemoryArtifacts(mf_1=model([0.0, 3.0, 1.0, 2.0])), shelf=shelf())
+    recalled = host.recall("mf", "a stranger", Recall(count=4))
+    assert recalled.items == ["i1", "i3", "i2", "i0"]
+    strong = Composition(count=4, now=NOW, freshness=50.0, half_life_hours=1.0)
+    fresh = host.compose("mf", recalled, strong)
+    assert fresh.items == ["i0", "i1", "i2", "i3"]
+    assert dict(zip(fresh.items, fresh.scores, strict=True)) == dict(zip(recalled.items, recalled.scores, strict=True))
+
+
+def test_what_is_explored_has_its_chance_and_depends_on_the_seed() -> None:
+    host = host_of(MemoryArtifacts(mf_1=model([0.0, 3.0, 1.0, 2.0])))
+    recalled = host.recall("mf", "a stranger", Recall(count=4))
+
+    def explored(seed: str) -> list[str]:
+        found = host.compose("mf", recalled, Composition(count=2, now=NOW, epsilon=1.0, seed=seed))
+        assert found.propensities == pytest.approx([1 / 4, 1 / 3])
+        return list(found.items)
+
+    assert explored("one") == explored("one")
+    assert len({tuple(explored(str(seed))) for seed in range(20)}) > 1

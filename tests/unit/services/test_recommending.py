@@ -8,7 +8,15 @@ from datetime import UTC, datetime
 
 import pytest
 
-from lamella.errors import InvalidInput, ModelCorrupt, ModelFailed, NotFound, Overloaded, Unavailable
+from lamella.errors import (
+    InvalidInput,
+    ModelCorrupt,
+    ModelFailed,
+    NotFound,
+    Overloaded,
+    StoreUnavailable,
+    Unavailable,
+)
 from lamella.events.codec import decode
 from lamella.events.contract import Exposed, Slate
 from lamella.experiments.model import (
@@ -25,15 +33,17 @@ from lamella.experiments.model import (
     Variant,
 )
 from lamella.experiments.snapshot import Snapshot, compile_snapshot
-from lamella.services.ports import Scored
-from lamella.services.recommending import Answer, Recommending
+from lamella.services.cascade import Cascade
+from lamella.services.histories import Histories
+from lamella.services.ports import NOBODY, Composition, Reader, Recall, Scored
+from lamella.services.recommending import Answer, Recommending, Wish
 from lamella.testing.fakes import FakeClock, FakeRecommender
 from lamella.testing.record import MemoryRecord
 
 ITEMS = [f"i{each:02d}" for each in range(40)]
 MODELS = ["mf@1", "mf@2", "popularity@1", "cnn@1"]
 DAY = datetime(2026, 3, 1, tzinfo=UTC)
-TYPES = {str: ParameterType.STRING, int: ParameterType.INTEGER, float: ParameterType.FLOAT}
+TYPES = {bool: ParameterType.BOOLEAN, str: ParameterType.STRING, int: ParameterType.INTEGER, float: ParameterType.FLOAT}
 
 
 class Held:
@@ -63,21 +73,25 @@ class Bench:
     ) -> None:
         self.record = MemoryRecord()
         self.models = recommender or FakeRecommender(ITEMS, MODELS)
+        self.reads: dict[str, list[str]] = {}
         self.use(configuration(parameters or {"recall.model": "mf@2"}))
 
     def use(self, wanted: Configuration, *, deadline_seconds: float = 0.2) -> None:
         ids = (f"request-{number}" for number in itertools.count(1))
         self.recommending = Recommending(
             snapshots=Held(compile_snapshot(wanted)),
-            recommender=self.models,
+            cascade=Cascade(self.models, deadline_seconds=deadline_seconds),
             journal=self.record,
             clock=FakeClock(),
             new_id=lambda: next(ids),
-            deadline_seconds=deadline_seconds,
+            histories=Histories(self),
         )
 
     def __call__(self, unit: str = "ann", **wanted: object) -> Answer:
-        return self.recommending.recommend(unit, {}, **wanted)  # type: ignore[arg-type]
+        return self.recommending.recommend(Wish(unit=unit, context={}, **wanted))  # type: ignore[arg-type]
+
+    def last_reads(self, unit: str, *, limit: int) -> Sequence[str]:
+        return self.reads.get(unit, [])[-limit:]
 
     def slates(self) -> list[Slate]:
         return [slate for batch in self.record.inbox for slate in decode(batch)[0] if isinstance(slate, Slate)]
@@ -111,7 +125,7 @@ def test_excluded_items_are_not_shown_and_nothing_left_is_an_empty_slate(bench: 
 def test_the_ranker_orders_what_recall_found() -> None:
     bench = Bench({"recall.model": "mf@2", "recall.count": 12, "rank.model": "cnn@1", "slate.size": 12})
     answer = bench()
-    recalled = bench.models.recall("mf@2", "ann", count=12, exclude=frozenset())
+    recalled = bench.models.recall("mf@2", "ann", Recall(count=12))
     assert [each.item for each in answer.items] == bench.models.rank("cnn@1", "ann", recalled.items).items
     assert answer.models == {"recall": "mf@2", "rank": "cnn@1"}
     assert {each.source for each in answer.items} == {"recall:mf@2"}
@@ -170,11 +184,11 @@ def test_where_no_model_answers_the_error_of_the_wanted_one_comes_out_and_nothin
 
 def test_where_no_ranker_answers_the_order_of_recall_stands() -> None:
     class OnlyRecall(FakeRecommender):
-        def rank(self, model: str, unit: str, items: Sequence[str]) -> Scored:
+        def rank(self, model: str, unit: str, items: Sequence[str], reader: Reader = NOBODY) -> Scored:  # noqa: ARG002
             raise ModelFailed(f"{model} ranks neither for {unit} nor the {len(items)} items")
 
-        def recall(self, model: str, unit: str, *, count: int, exclude: frozenset[str]) -> Scored:
-            chosen = [item for item in ITEMS if item not in exclude][:count]
+        def recall(self, model: str, unit: str, wanted: Recall, reader: Reader = NOBODY) -> Scored:  # noqa: ARG002
+            chosen = [item for item in ITEMS if item not in wanted.exclude][: wanted.count]
             return Scored(items=chosen, scores=[len(unit) / 10] * len(chosen), source=f"recall:{model}")
 
     answer = Bench({"recall.model": "mf@2", "rank.model": "cnn@1"}, OnlyRecall(ITEMS, MODELS))()
@@ -198,10 +212,10 @@ class Loading(FakeRecommender):
     def is_prompt(self, model: str) -> bool:
         return not model.startswith("mf")
 
-    def recall(self, model: str, unit: str, *, count: int, exclude: frozenset[str]) -> Scored:
+    def recall(self, model: str, unit: str, wanted: Recall, reader: Reader = NOBODY) -> Scored:
         if model.startswith("mf"):
             self.loaded.wait(10)
-        return super().recall(model, unit, count=count, exclude=exclude)
+        return super().recall(model, unit, wanted, reader)
 
 
 def test_a_model_that_is_late_is_stood_in_for_and_serves_once_it_is_there() -> None:
@@ -293,11 +307,76 @@ def test_the_time_of_each_stage_that_ran_is_told() -> None:
     told = Told()
     Recommending(
         snapshots=Held(compile_snapshot(configuration({"rank.model": "cnn@1", "rerank.diversity": 0.1}))),
-        recommender=FakeRecommender(ITEMS, MODELS),
+        cascade=Cascade(FakeRecommender(ITEMS, MODELS), deadline_seconds=0.2, observer=told),
         journal=MemoryRecord(),
         clock=FakeClock(),
         new_id=lambda: "one",
-        deadline_seconds=0.2,
-        observer=told,
-    ).recommend("ann", {})
+    ).recommend(Wish(unit="ann", context={}))
     assert told.stages == ["recall", "rank", "rerank"]
+
+
+def test_the_parameters_reach_recall_and_the_reader_is_the_context() -> None:
+    bench = Bench({"recall.count": 30, "recall.damping": 0.5, "recall.model": "mf@2"})
+    bench.recommending.recommend(Wish(unit="ann", context={"country": "CN"}, exclude=frozenset({"i01"})))
+    ((wanted, reader),) = bench.models.asked
+    assert wanted == Recall(count=30, exclude=frozenset({"i01"}), damping=0.5)
+    assert reader == Reader(attributes={"country": "CN"})
+
+
+def test_what_was_read_is_not_recommended_again_where_the_layer_says_so() -> None:
+    bench = Bench({"recall.unread": True, "recall.model": "mf@2"})
+    bench.reads["ann"] = ["i03", "i04"]
+    shown = {each.item for each in bench("ann", k=100).items}
+    assert shown == set(ITEMS) - {"i03", "i04"}
+    assert {each.item for each in bench("bob", k=100).items} == set(ITEMS)
+
+
+def test_only_models_that_look_at_reads_cause_them_to_be_looked_up() -> None:
+    models = FakeRecommender(ITEMS, ["gru@1", "mf@2"])
+    for model, expected in (("mf@2", ()), ("gru@1", ("i03", "i04"))):
+        bench = Bench({"recall.model": model}, models)
+        bench.reads["ann"] = ["i03", "i04"]
+        bench("ann")
+        assert models.asked[-1][1].history == expected
+
+
+def test_without_the_store_a_list_is_still_owed_and_it_is_counted() -> None:
+    class Away(Bench):
+        def last_reads(self, unit: str, *, limit: int) -> Sequence[str]:
+            raise StoreUnavailable(f"no {limit} reads of {unit}")
+
+    answer = Away({"recall.unread": True, "recall.model": "mf@2"})()
+    assert len(answer.items) == 10
+    assert answer.fallbacks == {"history": "unavailable"}
+
+
+def test_candidates_of_the_caller_stand_in_for_recall(bench: Bench) -> None:
+    answer = bench(candidates=("i05", "i07", "new"), exclude=frozenset({"i07"}))
+    assert {each.item for each in answer.items} == {"i05", "new"}
+
+
+def test_many_are_recorded_in_one_batch_and_a_bad_one_sinks_no_other(bench: Bench) -> None:
+    wishes = [Wish(unit=unit, context={}) for unit in ("ann", "", "bob")]
+    first, bad, second = bench.recommending.recommend_many(wishes)
+    assert isinstance(bad, InvalidInput)
+    assert [each.unit for each in (first, second) if isinstance(each, Answer)] == ["ann", "bob"]
+    assert len(bench.record.inbox) == 1
+    assert [slate.unit for slate in bench.slates()] == ["ann", "bob"]
+    assert bench.recommending.recommend_many([Wish(unit="", context={})])[0]
+    assert len(bench.record.inbox) == 1
+
+
+def test_where_nothing_is_drawn_every_propensity_is_1(bench: Bench) -> None:
+    assert {each.propensity for each in bench().items} == {1.0}
+
+
+def test_what_was_drawn_is_recorded_with_its_chance() -> None:
+    class Drawing(FakeRecommender):
+        def compose(self, model: str, scored: Scored, composition: Composition) -> Scored:
+            assert (composition.epsilon, composition.seed) == (0.25, "request-1")
+            chosen = super().compose(model, scored, composition)
+            return replace(chosen, propensities=[0.5] * len(chosen.items))
+
+    bench = Bench({"recall.model": "mf@2", "explore.epsilon": 0.25}, Drawing(ITEMS, MODELS))
+    bench()
+    assert {each.propensity for each in bench.slates()[0].impressions} == {0.5}

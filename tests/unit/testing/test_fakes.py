@@ -5,7 +5,7 @@ import pytest
 
 from lamella.errors import BrokerUnavailable, ConfigurationMoved, Conflict, NotFound
 from lamella.experiments.model import Configuration, Layer
-from lamella.services.ports import ModelVersion, TrainingRun
+from lamella.services.ports import ModelVersion, Recall, TrainingRun
 from lamella.testing.fakes import (
     START,
     FakeClock,
@@ -69,8 +69,8 @@ def test_a_revision_is_written_for_each_thing_that_differs():
 
 def test_a_fake_model_answers_the_same_and_bounded_scores_best_first():
     recommender = FakeRecommender([f"item-{i}" for i in range(50)], ["mf@1"])
-    scored = recommender.recall("mf@1", "ann", count=10, exclude=frozenset({"item-1"}))
-    again = recommender.recall("mf@1", "ann", count=10, exclude=frozenset({"item-1"}))
+    scored = recommender.recall("mf@1", "ann", Recall(count=10, exclude=frozenset({"item-1"})))
+    again = recommender.recall("mf@1", "ann", Recall(count=10, exclude=frozenset({"item-1"})))
     assert scored == again
     assert list(scored.scores) == sorted(scored.scores, reverse=True)
     assert all(0 <= score < 1 for score in scored.scores)

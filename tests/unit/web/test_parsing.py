@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from lamella.errors import InvalidInput
 from lamella.services.assigning import CONTEXT_BYTES
-from lamella.web.parsing import TEXT_LENGTH, parse_batch, parse_wanted
+from lamella.web.parsing import TEXT_LENGTH, parse_batch, parse_wish
 from lamella.web.serving_schemas import RecommendationBody
 
 texts = st.text("ab 安é\n\0\x7f", max_size=6)
@@ -22,18 +22,18 @@ bodies = st.dictionaries(
 
 def faults_of(body):
     with pytest.raises(InvalidInput) as refused:
-        parse_wanted(body)
+        parse_wish(body)
     return refused.value.faults
 
 
 def test_a_unit_alone_is_enough():
-    wanted = parse_wanted({"unit": "ann"})
+    wanted = parse_wish({"unit": "ann"})
     assert (wanted.unit, wanted.context, wanted.k, wanted.exclude) == ("ann", {}, None, frozenset())
 
 
 @pytest.mark.parametrize("unit", ["ann", "安", "x" * TEXT_LENGTH, "a b", "👩‍🚀"])
 def test_any_printable_text_up_to_the_limit_is_a_unit(unit):
-    assert parse_wanted({"unit": unit}).unit == unit
+    assert parse_wish({"unit": unit}).unit == unit
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_a_context_is_an_object(context):
 
 def test_a_context_may_have_64_kb_and_not_a_byte_more():
     overhead = len(orjson.dumps({"x": ""}))
-    assert parse_wanted({"unit": "ann", "context": {"x": "y" * (CONTEXT_BYTES - overhead)}})
+    assert parse_wish({"unit": "ann", "context": {"x": "y" * (CONTEXT_BYTES - overhead)}})
     too_large = faults_of({"unit": "ann", "context": {"x": "y" * (CONTEXT_BYTES - overhead + 1)}})
     assert f"has {CONTEXT_BYTES + 1} bytes" in too_large[0]
 
@@ -96,7 +96,7 @@ def test_a_bad_item_in_exclude_is_named_by_its_place():
 @given(bodies)
 def test_what_the_hand_parser_accepts_the_documented_model_accepts_too(body):
     try:
-        parse_wanted(body)
+        parse_wish(body)
     except InvalidInput:
         return
     RecommendationBody.model_validate(body)

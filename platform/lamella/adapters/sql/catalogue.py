@@ -2,15 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import fields
-from typing import Any
+from datetime import datetime
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from lamella.adapters.sql.engine import is_postgresql, writing
 from lamella.adapters.sql.schema import item, model_version, training_run
-from lamella.errors import Conflict
+from lamella.errors import Conflict, NotFound
 from lamella.services.ports import Item, ModelVersion, TrainingRun
+from lamella.services.staging import Stage
+
+_VERSION: Final = tuple(model_version.c[each.name] for each in fields(ModelVersion))
 
 
 class SqlCatalogue:
@@ -43,9 +47,30 @@ class SqlModelCatalogue:
         """Record a published version. Raises Conflict if the reference is taken."""
         try:
             with writing(self._engine) as connection:
-                connection.execute(sa.insert(model_version).values(**_values(version)))
+                if version.stage == Stage.LIVE:
+                    connection.execute(_retire(version.name, version.created_at))
+                staged = {**_values(version), "staged_at": version.created_at}
+                connection.execute(sa.insert(model_version).values(**staged))
         except sa.exc.IntegrityError:
             raise Conflict(f"model version {version.reference} exists already; publish the next number") from None
+
+    def stage(self, reference: str, stage: str, *, share: float, at: datetime) -> ModelVersion:
+        """The version in its new stage. One that becomes live retires the live version of its name. Raises NotFound."""
+        name, _, number = reference.rpartition("@")
+        with writing(self._engine) as connection:
+            if stage == Stage.LIVE:
+                connection.execute(_retire(name, at))
+            changed = connection.execute(
+                sa.update(model_version)
+                .where(model_version.c.name == name, sa.cast(model_version.c.number, sa.Text) == number)
+                .values(stage=stage, share=share, staged_at=at)
+            )
+            if not changed.rowcount:
+                raise NotFound("model version", reference, next_step="`lamella models list` shows what is published")
+        found = self.find(reference)
+        if found is None:
+            raise NotFound("model version", reference, next_step="`lamella models list` shows what is published")
+        return found
 
     def next_number(self, name: str) -> int:
         """1 for an unknown name, else one more than its newest."""
@@ -54,9 +79,9 @@ class SqlModelCatalogue:
             return int(connection.execute(newest).scalar() or 0) + 1
 
     def find(self, reference: str) -> ModelVersion | None:
-        """The version named `mf@3`, or the newest of `mf`; None if there is none."""
+        """The version named `mf@3`, or for `mf` its live one, else its newest; None if there is none."""
         name, at, number = reference.rpartition("@")
-        statement = sa.select(model_version)
+        statement = sa.select(*_VERSION)
         if not at:
             statement = statement.where(model_version.c.name == reference)
         elif number.isascii() and number.isdigit() and len(number) < 10:
@@ -64,16 +89,15 @@ class SqlModelCatalogue:
         else:
             return None
         with self._engine.connect() as connection:
-            row = connection.execute(statement.order_by(model_version.c.number.desc()).limit(1)).mappings().first()
+            order = (sa.case((model_version.c.stage == Stage.LIVE, 0), else_=1), model_version.c.number.desc())
+            row = connection.execute(statement.order_by(*order).limit(1)).mappings().first()
         return None if row is None else ModelVersion(**row)
 
     def all(self) -> Sequence[ModelVersion]:
         """Every version, newest first."""
         order = (model_version.c.created_at.desc(), model_version.c.number.desc(), model_version.c.name)
         with self._engine.connect() as connection:
-            return [
-                ModelVersion(**row) for row in connection.execute(sa.select(model_version).order_by(*order)).mappings()
-            ]
+            return [ModelVersion(**row) for row in connection.execute(sa.select(*_VERSION).order_by(*order)).mappings()]
 
 
 class SqlTrainingRuns:
@@ -99,6 +123,12 @@ class SqlTrainingRuns:
         with self._engine.connect() as connection:
             rows = connection.execute(sa.select(training_run).order_by(*order).limit(limit)).mappings()
             return [TrainingRun(**row) for row in rows]
+
+
+def _retire(name: str, at: datetime) -> sa.Update:
+    """Takes the stage of the live version of the name."""
+    is_live = sa.and_(model_version.c.name == name, model_version.c.stage == Stage.LIVE)
+    return sa.update(model_version).where(is_live).values(stage=Stage.RETIRED.value, share=0.0, staged_at=at)
 
 
 def _values(of: Item | ModelVersion | TrainingRun) -> dict[str, Any]:

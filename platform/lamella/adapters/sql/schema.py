@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from lamella.adapters.sql.types import Identity, UTCDateTime
 
-REVISION: Final = "0003"
+REVISION: Final = "0005"
 """The newest migration: what `alembic_version` must say for this code to run."""
 
 metadata: Final = sa.MetaData(
@@ -231,6 +231,9 @@ interaction: Final = _fact(
     _required("item", sa.Text),
     _required("action", sa.Text),
 )
+# What a unit read last, for the models that look at it.
+sa.Index(None, read.c.unit, read.c.time)
+sa.Index(None, click.c.unit, click.c.time)
 FACTS: Final = (slate, impression, click, read, interaction)
 
 exposure: Final = sa.Table(
@@ -298,6 +301,9 @@ model_version: Final = sa.Table(
     _required("hyperparameters", sa.JSON),
     _required("metrics", sa.JSON),
     _required("stamp", sa.JSON),
+    _required("stage", sa.Text),
+    _required("share", sa.Double),
+    sa.Column("staged_at", UTCDateTime),
 )
 training_run: Final = sa.Table(
     "training_run",

@@ -10,7 +10,7 @@ from lamella.web.api.serving import counting_appends
 from lamella.web.auth import needs
 from lamella.web.parsing import parse_batch
 from lamella.web.requests import read_object
-from lamella.web.wiring import services
+from lamella.web.wiring import services, telemetry
 
 blueprint = APIBlueprint("exposures", __name__, url_prefix="/v1", tag="Serving")
 
@@ -23,7 +23,7 @@ def take_exposures() -> ResponseReturnValue:
     exposures = parse_batch(read_object(request.get_data()), "exposures")
     if not services().snapshots.is_loaded:
         raise Unavailable("no configuration was loaded yet; retry, and see /readyz")
-    with counting_appends("exposures"):
+    with counting_appends(telemetry(), "exposures"):
         receipt = services().exposing.exposures(exposures)
     document = {
         "accepted": receipt.accepted,

@@ -12,9 +12,9 @@ from lamella.services.training import Order, queue_training
 from lamella.web.auth import needs, principal
 from lamella.web.paging import page
 from lamella.web.queries import ModelsQuery, PageQuery
-from lamella.web.schemas import ItemBody, ItemsBody, TrainingBody
+from lamella.web.schemas import ItemBody, ItemsBody, StageBody, TrainingBody
 from lamella.web.scopes import own_scope
-from lamella.web.wiring import services
+from lamella.web.wiring import refresh_snapshot, services
 
 blueprint = APIBlueprint("models", __name__, url_prefix="/v1/admin", tag="Items and models")
 
@@ -39,6 +39,16 @@ def list_models(query_data: ModelsQuery) -> ResponseReturnValue:
     ]
     models, cursor = page(found, query_data, lambda each: each.reference)
     return {"models": [_version(each) for each in models], "next_cursor": cursor}
+
+
+@blueprint.post("/models/<reference>/stage")
+@blueprint.input(StageBody)
+@needs("approver")
+def stage_model(reference: str, json_data: StageBody) -> ResponseReturnValue:
+    """Moves a version to another stage; the version that it replaces as the live one of its name is retired."""
+    moved = services().staging.move(reference, json_data.stage, share=json_data.share, author=principal().name)
+    refresh_snapshot()
+    return _version(moved)
 
 
 @blueprint.post("/trainings")
@@ -112,6 +122,8 @@ def _version(version: ModelVersion) -> dict[str, object]:
         "hyperparameters": plain(version.hyperparameters),
         "metrics": dict(version.metrics),
         "stamp": plain(version.stamp),
+        "stage": version.stage,
+        "share": version.share,
     }
 
 

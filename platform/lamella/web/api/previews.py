@@ -13,11 +13,12 @@ from lamella.errors import Conflict, Forbidden, InvalidInput, ModelFault, NotFou
 from lamella.experiments.model import Json
 from lamella.services.previewing import Preview
 from lamella.services.rates import Rates
-from lamella.services.recommending import Answer
-from lamella.web.api.serving import answer_document, counting_appends
+from lamella.services.recommending import Answer, Wish
+from lamella.web.api.recommendations import answer_document
+from lamella.web.api.serving import counting_appends
 from lamella.web.auth import PUBLIC, needs
 from lamella.web.parsing import LONGEST_TOKEN
-from lamella.web.wiring import services
+from lamella.web.wiring import services, telemetry
 
 ENDPOINT: Final = "previews.show_preview"
 _HEADERS: Final = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "X-Robots-Tag": "noindex"}
@@ -72,8 +73,8 @@ def _opened(token: str) -> Preview:
 def _answer(found: Preview, token: str) -> Answer:
     unit = found.unit or f"preview:{found.experiment}:{found.variant}"[:256]
     try:
-        with counting_appends("preview"):
-            return services().recommending.recommend(unit, {}, preview=token, is_counted=False)
+        with counting_appends(telemetry(), "preview"):
+            return services().recommending.recommend(Wish(unit=unit, context={}, preview=token, is_counted=False))
     except InvalidInput as error:
         # The link is good; what it shows is gone.
         raise Conflict(str(error)) from None
