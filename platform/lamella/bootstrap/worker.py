@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lamella.adapters.http_sender import HttpSender
+from lamella.adapters.ratings_files import RatingsFiles
 from lamella.adapters.redis.turns import Turns
 from lamella.adapters.sql.engine import writing
 from lamella.adapters.sql.partitions import make_partitions, months_of
@@ -78,6 +79,7 @@ def training(settings: Settings, found: Stores) -> Training:
         models=found.models,
         trainer=KerasTrainer(FolderRegistry(settings.models, found.models)),
         clock=found.clock,
+        ratings=RatingsFiles(),
     )
 
 

@@ -4,7 +4,7 @@ import json
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 from rich.console import Console
@@ -22,24 +22,63 @@ if TYPE_CHECKING:
     from lamella.bootstrap.tools import Tools
 
 
+_RATINGS: Final = "Learn from this ratings file (CSV, Parquet, MovieLens) in place of the record."
+_ITEMS: Final = "Table of the ratings' items.  [default: movies.dat, u.item or movies.csv beside the ratings]"
+_USERS: Final = "Table of the ratings' users.  [default: users.dat or u.user beside the ratings]"
+
+
 @click.command()
 @click.argument("kind")
 @click.option("--name", help="Name to publish under.  [default: the kind]")
 @click.option("--set", "pairs", multiple=True, metavar="NAME=VALUE", help="A hyperparameter; may be repeated.")
 @click.option("--seed", default=0, show_default=True, help="Seed of everything that is random.")
+@click.option("--ratings", type=click.Path(exists=True, dir_okay=False, path_type=Path), help=_RATINGS)
+@click.option(
+    "--goal",
+    type=click.Choice(["rating", "choice"]),
+    help="What to learn of a ratings file: the ratings, or what is chosen.  [default: rating]",
+)
+@click.option(
+    "--split",
+    type=click.Choice(["time", "random", "last"]),
+    help="What of a ratings file is held out: the newest tenth, a random fifth of each rating, each user's last."
+    "  [default: random for ratings, last for choices]",
+)
+@click.option("--items", type=click.Path(exists=True, dir_okay=False, path_type=Path), help=_ITEMS)
+@click.option("--users", type=click.Path(exists=True, dir_okay=False, path_type=Path), help=_USERS)
 @click.option("--queue", "is_queued", is_flag=True, help="Leave it to a worker and return at once.")
 @data_dir
-@example("lamella train mf --set embedding_size=32 --set epochs=5", "lamella train textcnn --name titles --queue")
+@example(
+    "lamella train mf --set embedding_size=32 --set epochs=5",
+    "lamella train textcnn --name titles --queue",
+    "lamella train gru --ratings ml-1m/ratings.dat --goal choice",
+)
 def train(
-    kind: str, name: str | None, pairs: tuple[str, ...], seed: int, *, is_queued: bool, data_dir: Path | None
+    kind: str,
+    name: str | None,
+    pairs: tuple[str, ...],
+    seed: int,
+    *,
+    is_queued: bool,
+    data_dir: Path | None,
+    **source: Path | str | None,
 ) -> None:
-    """Train a model of KIND (newest, popularity, mf, textcnn) on the record and publish it as a version.
+    """Train a model of KIND on the record, or on a ratings file, and publish it as a version.
+
+    KIND is newest, popularity, dot, mf, deep, fm, ncf, twotower, textcnn, cnn, gru or lstm.
 
     It runs in this process, over the store of the settings.
     """
     from lamella.bootstrap.tools import open_tools
 
-    order = Order(kind=kind, name=name or kind, hyperparameters=_parse(pairs), seed=seed, by=f"cli:{current_user()}")
+    order = Order(
+        kind=kind,
+        name=name or kind,
+        hyperparameters=_parse(pairs),
+        seed=seed,
+        by=f"cli:{current_user()}",
+        source=_source(**source),
+    )
     settings = settings_of(data_dir=data_dir)
     with open_tools(settings) as tools, audited(tools, "train", order.name):
         if is_queued:
@@ -84,10 +123,27 @@ def _watched(run: TrainingRun, tools: "Tools") -> TrainingRun:
         TextColumn("{task.fields[now]}"),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        bar = progress.add_task(run.kind, total=1.0, now="reading the record")
+        bar = progress.add_task(run.kind, total=1.0, now="reading")
         return tools.training.carry_out(
             run.id, watch=lambda share, message: progress.update(bar, completed=share, now=message)
         )
+
+
+def _source(
+    *,
+    ratings: Path | str | None,
+    goal: Path | str | None,
+    split: Path | str | None,
+    items: Path | str | None,
+    users: Path | str | None,
+) -> Mapping[str, Json]:
+    """The ratings file and what belongs to it, with absolute paths; empty without one. Raises InvalidInput."""
+    given: dict[str, Json] = {name: str(word) for name, word in (("goal", goal), ("split", split)) if word}
+    paths = (("file", ratings), ("items", items), ("users", users))
+    given |= {name: str(Path(path).resolve()) for name, path in paths if path}
+    if given and ratings is None:
+        raise InvalidInput(f"--{next(iter(given))} belongs to a ratings file: add --ratings FILE")
+    return given
 
 
 def _parse(pairs: tuple[str, ...]) -> Mapping[str, Json]:

@@ -11,6 +11,11 @@ from numpy.typing import NDArray
 
 from lamella.errors import ModelCorrupt
 from lamella.recommenders.candidates import look_up
+from lamella.recommenders.encoder import Encoder
+from lamella.recommenders.layers import Tail
+from lamella.recommenders.parts import Parts, arrays_of, parts_of
+from lamella.recommenders.side import Placed, Side
+from lamella.services.ports import NOBODY, Reader
 
 COLD_QUANTILE: Final = 0.25
 """An item without evidence gets the item bias that this share of the items with evidence stays below."""
@@ -26,6 +31,10 @@ class FactorModel:
     chance is that of an item shown first; `rank_bias` (r,), 0 at the first rank, is what each later rank adds to the
     logit and is for evaluation only. An unknown user has a zero vector and bias, which makes it the average reader;
     an unknown item has a zero vector and `unknown_item_bias`.
+
+    A `tail` adds what does not factorise to the logit of known items. An `encoder` gives p_u after the reads of the
+    request, in place of the vector that was computed when the model was compiled. `side` places an unknown user by
+    attributes. `item_idf` (m,), or empty, is log(all positives / those of the item): see `damped`.
     """
 
     user_ids: tuple[str, ...]
@@ -37,6 +46,10 @@ class FactorModel:
     intercept: float
     unknown_item_bias: float
     rank_bias: Floats
+    tail: Tail | None = None
+    encoder: Encoder | None = None
+    side: Side | None = None
+    item_idf: Floats = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
     user_rows: Mapping[str, int] = field(init=False, repr=False)
     item_rows: Mapping[str, int] = field(init=False, repr=False)
     all_rows: NDArray[np.int64] = field(init=False, repr=False)
@@ -49,7 +62,7 @@ class FactorModel:
     @property
     def reads_history(self) -> bool:
         """Whether what a user has read changes the scores."""
-        return False
+        return self.encoder is not None
 
     def faults(self) -> list[str]:
         """What makes these matrices unusable, a sentence for each; empty where they can serve."""
@@ -66,7 +79,11 @@ class FactorModel:
             if not np.isfinite(getattr(self, name)).all()
         ]
         found += [f"{name} holds a key twice" for name, rows, count in self._keyed() if len(rows) != count]
-        return found
+        if self.item_idf.shape not in ((0,), (m,)) or not np.isfinite(self.item_idf).all():
+            found.append(f"item_idf has shape {self.item_idf.shape}, not {(m,)}, or is not finite")
+        found += self.tail.faults(n, m) if self.tail else []
+        found += self.encoder.faults(k) if self.encoder else []
+        return found + (self.side.faults() if self.side else [])
 
     def _keyed(self) -> list[tuple[str, Mapping[str, int], int]]:
         return [
@@ -74,35 +91,80 @@ class FactorModel:
             ("item_ids", self.item_rows, len(self.item_ids)),
         ]
 
-    def logits(self, user: str) -> Floats:
-        """The logit of every item for `user`: (m,) float32."""
+    def place(self, user: str, reader: Reader = NOBODY) -> Placed:
+        """Where `user` stands: after the reads of `reader`, else by the row, else by attributes, else the stranger."""
         row = self.user_rows.get(user)
-        if row is None:
-            return self.item_bias + np.float32(self.intercept)
-        offset = np.float32(self.intercept + float(self.user_bias[row]))
-        scored: Floats = self.item_vectors @ self.user_vectors[row] + self.item_bias + offset
-        return scored
-
-    def logits_of(self, user: str, items: Sequence[str]) -> Floats:
-        """The logit of each of `items`, known or not, for `user`: (len(items),) float32."""
-        return self.logits_at(user, self.rows_of(items))
-
-    def logits_at(self, user: str, rows: NDArray[np.int64]) -> Floats:
-        """The logit of the items in `rows`, -1 for one that is unknown, for `user`: (len(rows),) float32."""
-        logits = self.item_bias[rows]
-        row = self.user_rows.get(user)
-        offset = np.float32(self.intercept)
+        if self.encoder is not None and reader.history:
+            rows = self.rows_of(reader.history)
+            read = self.item_vectors[rows[rows >= 0]]
+            read = read[read.any(axis=1)]
+            if len(read):
+                bias = 0.0 if row is None else float(self.user_bias[row])
+                return Placed(self.encoder.encode(read), np.zeros(0, dtype=np.float32), bias)
         if row is not None:
-            logits += self.item_vectors[rows] @ self.user_vectors[row]
-            offset = np.float32(self.intercept + float(self.user_bias[row]))
-        if rows.size and rows.min() < 0:
-            logits[rows < 0] = self.unknown_item_bias
-        scored: Floats = logits + offset
+            hidden = self.tail.user_hidden[row] if self.tail else np.zeros(0, dtype=np.float32)
+            return Placed(self.user_vectors[row], hidden, float(self.user_bias[row]))
+        if self.side is not None and reader.attributes:
+            return self.side.place(reader.attributes)
+        return Placed(
+            np.zeros(self.item_vectors.shape[1], dtype=np.float32),
+            self.tail.stranger if self.tail else np.zeros(0, dtype=np.float32),
+            0.0,
+        )
+
+    def logits(self, user: str, reader: Reader = NOBODY) -> Floats:
+        """The logit of every item for `user`: (m,) float32."""
+        return self._logits(self.place(user, reader), slice(None))
+
+    def logits_of(self, user: str, items: Sequence[str], reader: Reader = NOBODY) -> Floats:
+        """The logit of each of `items`, known or not, for `user`: (len(items),) float32."""
+        return self.logits_at(user, self.rows_of(items), reader)
+
+    def logits_at(self, user: str, rows: NDArray[np.int64], reader: Reader = NOBODY) -> Floats:
+        """The logit of the items in `rows`, -1 for one that is unknown, for `user`: (len(rows),) float32."""
+        placed, is_known = self.place(user, reader), rows >= 0
+        if is_known.all():
+            return self._logits(placed, rows)
+        logits = np.full(len(rows), self.unknown_item_bias + self.intercept + placed.bias, dtype=np.float32)
+        logits[is_known] = self._logits(placed, rows[is_known])
+        return logits
+
+    def pair_logits(self, users: NDArray[np.int64], items: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The logit of each pair of rows, -1 where unknown: (len(users),) float64."""
+        is_user, is_item = users >= 0, items >= 0
+        logits = np.full(len(users), self.intercept, dtype=np.float64)
+        logits[is_item] += self.item_bias[items[is_item]]
+        logits[~is_item] += self.unknown_item_bias
+        logits[is_user] += self.user_bias[users[is_user]]
+        is_known = is_user & is_item
+        pairs = self.user_vectors[users[is_known]], self.item_vectors[items[is_known]]
+        if self.item_vectors.shape[1]:
+            logits[is_known] += np.einsum("nk,nk->n", *pairs)
+        if self.tail is not None:
+            logits[is_item] += self.tail.pair_logits(users[is_item], items[is_item])
+        return logits
+
+    def _logits(self, placed: Placed, rows: NDArray[np.int64] | slice) -> Floats:
+        scored: Floats = self.item_bias[rows] + np.float32(self.intercept + placed.bias)
+        if self.item_vectors.shape[1] and placed.vector.any():
+            scored = self.item_vectors[rows] @ placed.vector + scored
+        if self.tail is not None:
+            scored = scored + self.tail.logits(placed.hidden, rows)
         return scored
 
-    def score(self, user: str, items: Sequence[str]) -> Floats:
+    def damped(self, logits: Floats, rows: NDArray[np.int64] | slice, damping: float) -> Floats:
+        """`logits` of the items at `rows` plus damping · idf, against the Matthew effect.
+
+        An item's idf is log((1 + positives of all items) / (1 + its own)) less the mean over items, from the training
+        part: at damping 1 a score's odds are divided by the item's share of the attention. 0 changes nothing.
+        """
+        if not damping or not len(self.item_idf):
+            return logits
+        return logits + np.float32(damping) * self.item_idf[rows]
+
+    def score(self, user: str, items: Sequence[str], reader: Reader = NOBODY) -> Floats:
         """The chance that `user` clicks each of `items` where it is shown first: (len(items),) float32, 0..1."""
-        return sigmoid(self.logits_of(user, items))
+        return sigmoid(self.logits_of(user, items, reader))
 
     def rows_of(self, items: Sequence[str]) -> NDArray[np.int64]:
         """The row of each item, -1 for an unknown one: (len(items),)."""
@@ -127,6 +189,7 @@ def centred(
     item_bias: Floats,
     has_evidence: NDArray[np.bool_],
     rank_bias: Floats,
+    item_idf: Floats | None = None,
 ) -> FactorModel:
     """The same scores in a form where zero is the average reader and 0 the bias of the first rank.
 
@@ -150,6 +213,7 @@ def centred(
         intercept=intercept,
         unknown_item_bias=cold,
         rank_bias=(rank_bias - rank_bias[0]).astype(np.float32),
+        item_idf=np.zeros(0, dtype=np.float32) if item_idf is None else item_idf,
     )
 
 
@@ -158,8 +222,10 @@ def pack(model: FactorModel) -> bytes:
     buffer = io.BytesIO()
     user_text, user_ends = _join(model.user_ids)
     item_text, item_ends = _join(model.item_ids)
+    parts = Parts(model.tail, model.encoder, model.side, model.item_idf)
     np.savez(
         buffer,
+        allow_pickle=False,
         user_text=user_text,
         user_ends=user_ends,
         user_vectors=model.user_vectors,
@@ -170,6 +236,7 @@ def pack(model: FactorModel) -> bytes:
         item_bias=model.item_bias,
         scalars=np.array([model.intercept, model.unknown_item_bias]),
         rank_bias=model.rank_bias,
+        **arrays_of(parts),
     )
     return buffer.getvalue()
 
@@ -182,6 +249,7 @@ def unpack(packed: bytes, *, source: str) -> FactorModel:
     try:
         with np.load(io.BytesIO(packed), allow_pickle=False) as arrays:
             intercept, unknown = (float(each) for each in arrays["scalars"])
+            parts = parts_of(arrays)
             model = FactorModel(
                 user_ids=_split(arrays["user_text"], arrays["user_ends"]),
                 user_vectors=np.ascontiguousarray(arrays["user_vectors"], dtype=np.float32),
@@ -192,6 +260,10 @@ def unpack(packed: bytes, *, source: str) -> FactorModel:
                 intercept=intercept,
                 unknown_item_bias=unknown,
                 rank_bias=arrays["rank_bias"].astype(np.float32),
+                tail=parts.tail,
+                encoder=parts.encoder,
+                side=parts.side,
+                item_idf=parts.item_idf,
             )
     except (ValueError, KeyError, OSError, EOFError, TypeError, IndexError, zipfile.BadZipFile) as error:
         raise ModelCorrupt(f"{source} is not a readable artifact ({error}); publish the model again") from error

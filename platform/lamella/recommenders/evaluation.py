@@ -1,4 +1,4 @@
-"""What a model is worth, measured on the newest tenth of the log, which no kind trains on."""
+"""What a model is worth, measured on a held-out part, which no kind trains on."""
 
 from typing import Final
 
@@ -6,23 +6,49 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lamella.recommenders.artifact import FactorModel, sigmoid
-from lamella.recommenders.dataset import Dataset, Impressions
+from lamella.recommenders.dataset import Dataset, Impressions, Outcome
+from lamella.recommenders.ease import ease_scores
+from lamella.recommenders.ranking import Scores, lists_of, model_scores, task_of, worth, worth_by_age, worth_by_history
 
-LIST_LENGTH: Final = 10
 SAMPLED_USERS: Final = 500
 
 Doubles = NDArray[np.float64]
 
 
-def evaluate(model: FactorModel, baseline: FactorModel, dataset: Dataset, *, seed: int) -> dict[str, float]:
-    """The offline metrics of `model`, some of them beside those of `baseline` (popularity, from the same part).
+def evaluate(
+    model: FactorModel, baseline: FactorModel, dataset: Dataset, *, seed: int, most_users: int = SAMPLED_USERS
+) -> dict[str, float]:
+    """The offline metrics of `model`, some of them beside those of `baseline` (popularity) and EASE.
 
-    `log_loss` (with the position's bias) and `constant_log_loss` (of the training part's click rate); `auc`, the
-    chance that a clicked impression scores above another; over at most 500 sampled users with held-out clicks,
-    `recall_at_10` and `ndcg_at_10` of those clicks when all items are ranked, and the same `popularity_…`;
-    `coverage_at_10`, the share of items in any of these lists; `gini_at_10`, how unequally items share them (0 equal,
-    1 one item has all). A metric that is undefined, such as the AUC where nothing was clicked, is left out.
+    Of a log or of choices `log_loss` (with the position's bias), `constant_log_loss` (of the training part's rate)
+    and `auc`, the chance that a clicked impression scores above another; of ratings `rmse`, `mae` and `constant_rmse`.
+    Over at most `most_users` drawn users with held-out choices, when all items are ranked: `recall_at_10`,
+    `ndcg_at_10`, the same `popularity_…` and `ease_…`; the recall by history length and item age; `coverage_at_10`,
+    the share of items in any of the lists; `gini_at_10`, how unequally items share them (0 equal, 1 one item has all).
+    A metric that is undefined, such as the AUC where nothing was clicked, is left out.
     """
+    metrics = _rating_errors(model, dataset) if dataset.outcome is Outcome.RATING else _losses(model, dataset)
+    task = task_of(dataset, most_users=most_users, seed=seed)
+    if not len(task.users):
+        return metrics
+    lists = lists_of(model_scores(model, dataset), task)
+    metrics |= worth(lists, task)
+    metrics |= worth(lists_of(_popular(baseline, dataset), task), task, prefix="popularity_")
+    metrics |= worth(lists_of(ease_scores(dataset), task), task, prefix="ease_")
+    metrics |= worth_by_history(lists, task, dataset) | worth_by_age(lists, task, dataset)
+    shown = np.bincount(np.concatenate(lists), minlength=len(dataset.items))
+    return metrics | {"coverage_at_10": float((shown > 0).mean()), "gini_at_10": gini(shown)}
+
+
+def _popular(baseline: FactorModel, dataset: Dataset) -> Scores:
+    """The scores of popularity: the click rates of `baseline`; of ratings, how often an item was liked."""
+    if dataset.outcome is not Outcome.RATING:
+        return model_scores(baseline, dataset)
+    liked = -dataset.item_idf
+    return lambda _: liked
+
+
+def _losses(model: FactorModel, dataset: Dataset) -> dict[str, float]:
     held_out = dataset.held_out
     logits = impression_logits(model, dataset, held_out)
     position = model.rank_bias[np.minimum(held_out.rank, len(model.rank_bias) - 1)]
@@ -33,29 +59,26 @@ def evaluate(model: FactorModel, baseline: FactorModel, dataset: Dataset, *, see
     }
     if 0 < held_out.clicked.sum() < len(held_out):
         metrics["auc"] = auc(logits, held_out.clicked)
-    users = _users_with_clicks(held_out, seed)
-    if not len(users):
-        return metrics
-    lists = [top(model, dataset.users[user]) for user in users]
-    metrics |= _ranking(lists, held_out, users, prefix="")
-    metrics |= _ranking([top(baseline, dataset.users[user]) for user in users], held_out, users, prefix="popularity_")
-    shown = np.bincount(np.concatenate(lists), minlength=len(dataset.items))
-    return metrics | {"coverage_at_10": float((shown > 0).mean()), "gini_at_10": gini(shown)}
+    return metrics
+
+
+def _rating_errors(model: FactorModel, dataset: Dataset) -> dict[str, float]:
+    """In stars: the model's shares stretched to the scale."""
+    held_out, (low, high) = dataset.held_out, dataset.scale
+    predicted = sigmoid(impression_logits(model, dataset, held_out).astype(np.float32))
+    errors = (high - low) * (predicted - held_out.clicked).astype(np.float64)
+    constant = (high - low) * (float(dataset.training.clicked.mean()) - held_out.clicked).astype(np.float64)
+    return {
+        "rmse": float(np.sqrt(np.mean(errors**2))),
+        "mae": float(np.mean(np.abs(errors))),
+        "constant_rmse": float(np.sqrt(np.mean(constant**2))),
+    }
 
 
 def impression_logits(model: FactorModel, dataset: Dataset, impressions: Impressions) -> Doubles:
     """The logit of each impression as if it were shown first: (n,)."""
     users = np.array([model.user_rows.get(user, -1) for user in dataset.users], dtype=np.int64)[impressions.user]
-    items = model.rows_of(dataset.items)[impressions.item]
-    is_user, is_item = users >= 0, items >= 0
-    logits = np.full(len(impressions), model.intercept, dtype=np.float64)
-    logits[is_item] += model.item_bias[items[is_item]]
-    logits[~is_item] += model.unknown_item_bias
-    logits[is_user] += model.user_bias[users[is_user]]
-    is_known = is_user & is_item
-    pairs = model.user_vectors[users[is_known]], model.item_vectors[items[is_known]]
-    logits[is_known] += np.einsum("nk,nk->n", *pairs)
-    return logits
+    return model.pair_logits(users, model.rows_of(dataset.items)[impressions.item])
 
 
 def auc(scores: Doubles, clicked: NDArray[np.float32]) -> float:
@@ -79,40 +102,6 @@ def gini(counts: NDArray[np.int64]) -> float:
     return float((2 * places - n - 1) @ np.sort(counts) / (n * total))
 
 
-def top(model: FactorModel, user: str) -> NDArray[np.int64]:
-    """The rows of the ten items that `model` would show to `user` first."""
-    logits = model.logits(user)
-    count = min(LIST_LENGTH, len(logits))
-    rows = np.argpartition(-logits, count - 1)[:count]
-    return rows[np.lexsort((rows, -logits[rows]))]
-
-
 def _log_loss(chances: NDArray[np.floating], clicked: NDArray[np.float32]) -> float:
     bounded = np.clip(chances.astype(np.float64), 1e-9, 1 - 1e-9)
     return float(-(clicked * np.log(bounded) + (1 - clicked) * np.log(1 - bounded)).mean())
-
-
-def _users_with_clicks(impressions: Impressions, seed: int) -> NDArray[np.int32]:
-    users = np.unique(impressions.user[impressions.clicked > 0])
-    if len(users) <= SAMPLED_USERS:
-        return users
-    return np.sort(np.random.default_rng(seed).choice(users, SAMPLED_USERS, replace=False))
-
-
-def _ranking(
-    lists: list[NDArray[np.int64]], impressions: Impressions, users: NDArray[np.int32], *, prefix: str
-) -> dict[str, float]:
-    """Recall and NDCG, each the mean over users. `lists` hold rows of the dataset's items, best first."""
-    clicks: dict[int, set[int]] = {int(user): set() for user in users}
-    is_click = impressions.clicked > 0
-    for user, item in zip(impressions.user[is_click].tolist(), impressions.item[is_click].tolist(), strict=True):
-        if user in clicks:
-            clicks[user].add(item)
-    discounts = 1 / np.log2(np.arange(2, LIST_LENGTH + 2))
-    recalls, gains = [], []
-    for user, shown in zip(users.tolist(), lists, strict=True):
-        hits = np.array([item in clicks[user] for item in shown.tolist()])
-        possible = min(len(clicks[user]), LIST_LENGTH)
-        recalls.append(hits.sum() / possible)
-        gains.append(float(discounts[: len(hits)] @ hits) / discounts[:possible].sum())
-    return {f"{prefix}recall_at_10": float(np.mean(recalls)), f"{prefix}ndcg_at_10": float(np.mean(gains))}

@@ -131,8 +131,9 @@ class ModelHost:
         version, factors = self._resolve(model)
         if wanted.candidates is not None:
             return self._recall_among(version, factors, unit, wanted, reader)
-        logits = _checked(factors.logits(unit), version.reference)
         every = ItemRows(version.reference, factors.item_ids, factors.all_rows)
+        logits = _checked(factors.logits(unit, reader), version.reference)
+        logits = factors.damped(logits, slice(None), wanted.damping)
         barred = [factors.item_rows[item] for item in wanted.exclude if item in factors.item_rows]
         usable = logits if not barred and wanted.rule is None else logits.copy()
         usable[barred] = -np.inf
@@ -144,14 +145,14 @@ class ModelHost:
         items = ItemRows(version.reference, factors.item_ids, rows)
         return _scored(items, logits[rows], f"recall:{version.reference}")
 
-    def rank(self, model: str, unit: str, items: Sequence[str], reader: Reader = NOBODY) -> Scored:  # noqa: ARG002
+    def rank(self, model: str, unit: str, items: Sequence[str], reader: Reader = NOBODY) -> Scored:
         """`items`, best first, with chances 0..1; an item that the model does not know has its cold-start score.
 
         Raises NotFound, ModelCorrupt or ModelFailed.
         """
         version, factors = self._resolve(model)
         rows = self._translations.rows(items, version.reference, factors.item_rows)
-        logits = _checked(factors.logits_at(unit, rows), version.reference)
+        logits = _checked(factors.logits_at(unit, rows, reader), version.reference)
         order = np.argsort(-logits, kind="stable")
         return _scored(_chosen(items, order), logits[order], f"rank:{version.reference}")
 
@@ -187,14 +188,16 @@ class ModelHost:
         factors: FactorModel,
         unit: str,
         wanted: Recall,
-        reader: Reader,  # noqa: ARG002
+        reader: Reader,
     ) -> Scored:
         """The best of the candidates that the caller named."""
         named = [item for item in dict.fromkeys(wanted.candidates or ()) if item not in wanted.exclude]
         if wanted.rule is not None:
             allowed = self._shelf.allowed(named, wanted.rule).tolist()
             named = [item for item, is_in in zip(named, allowed, strict=True) if is_in]
-        logits = _checked(factors.logits_at(unit, factors.rows_of(named)), version.reference)
+        rows = factors.rows_of(named)
+        logits = _checked(factors.logits_at(unit, rows, reader), version.reference)
+        logits[rows >= 0] = factors.damped(logits[rows >= 0], rows[rows >= 0], wanted.damping)
         order = np.argsort(-logits, kind="stable")[: wanted.count]
         return _scored([named[place] for place in order.tolist()], logits[order], f"candidates:{version.reference}")
 

@@ -35,9 +35,6 @@ class Hyperparameters:
     """The base of every kind's hyperparameters; each field is made by `integer` or `number`."""
 
 
-H = TypeVar("H", bound=Hyperparameters)
-
-
 def integer(default: int, low: int, high: int) -> int:
     """A field that holds an integer within the closed range."""
     made: int = field(default=default, metadata={"bounds": Bounds(low, high)})
@@ -48,6 +45,30 @@ def number(default: float, low: float, high: float) -> float:
     """A field that holds a number within the closed range."""
     made: float = field(default=default, metadata={"bounds": Bounds(low, high)})
     return made
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkHyperparameters(Hyperparameters):
+    """What every network that learns from single impressions has; a kind overrides defaults and adds its own."""
+
+    embedding_size: int = integer(16, 1, 512)
+    epochs: int = integer(30, 1, 1000)
+    learning_rate: float = number(0.01, 1e-6, 1.0)
+    reg: float = number(5.0, 0.0, 1e6)
+    batch_size: int = integer(8192, 1, 1_000_000)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DenseHyperparameters(NetworkHyperparameters):
+    """Those of a network with dense layers: `hidden` units in the first, half as many in the next."""
+
+    learning_rate: float = number(0.003, 1e-6, 1.0)
+    reg: float = number(2.0, 0.0, 1e6)
+    dropout: float = number(0.2, 0.0, 0.95)
+    hidden: int = integer(64, 2, 4096)
+
+
+H = TypeVar("H", bound=Hyperparameters)
 
 
 def parse(kind: str, into: type[H], values: Mapping[str, Json]) -> H:

@@ -56,6 +56,20 @@ class Embedding(Protocol):
         ...
 
 
+class Weighted(Protocol):
+    """A Keras layer with weights."""
+
+    trainable_variables: Sequence[Variable]
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """The output for a batch."""
+        ...
+
+    def get_weights(self) -> list[NDArray[np.float32]]:
+        """A copy of every weight: of a dense layer its kernel and, where it has one, its bias."""
+        ...
+
+
 class Network(Protocol):
     """The part of a Keras model that training uses."""
 
@@ -124,11 +138,17 @@ def saved(network: Network) -> bytes:
         return path.read_bytes()
 
 
-def embedding(runtime: Runtime, rows: int, size: int, name: str) -> Embedding:
+def embedding(runtime: Runtime, rows: int, size: int, name: str, *, spread: float = 0.05) -> Embedding:
     """A table of `rows` vectors of `size`; one of size 1 starts at zero, a wider one at small random values."""
-    initial = runtime.keras.initializers.RandomNormal(stddev=0.05) if size > 1 else "zeros"
+    initial = runtime.keras.initializers.RandomNormal(stddev=spread) if size > 1 else "zeros"
     table: Embedding = runtime.keras.layers.Embedding(rows, size, embeddings_initializer=initial, name=name)
     return table
+
+
+def dense(runtime: Runtime, units: int, name: str, *, has_bias: bool = True, activation: str | None = None) -> Weighted:
+    """A dense layer of so many units."""
+    layer: Weighted = runtime.keras.layers.Dense(units, use_bias=has_bias, activation=activation, name=name)
+    return layer
 
 
 def normal_penalty(runtime: Runtime, tables: Mapping[str, Variable], precisions: Mapping[str, float]) -> Scalar:

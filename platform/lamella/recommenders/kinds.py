@@ -5,12 +5,24 @@ from collections.abc import Mapping
 from typing import Final
 
 from lamella.errors import InvalidInput
-from lamella.recommenders import mf, newest, popularity, textcnn
+from lamella.recommenders import cnn, deep, dot, fm, gru, lstm, mf, ncf, newest, popularity, textcnn, twotower
 from lamella.recommenders.kind import AnyKind
 
-KINDS: Final[Mapping[str, AnyKind]] = {
-    each.name: each for each in (newest.KIND, popularity.KIND, mf.KIND, textcnn.KIND)
-}
+_ALL: Final[tuple[AnyKind, ...]] = (
+    newest.KIND,
+    popularity.KIND,
+    dot.KIND,
+    mf.KIND,
+    deep.KIND,
+    fm.KIND,
+    ncf.KIND,
+    twotower.KIND,
+    textcnn.KIND,
+    cnn.KIND,
+    gru.KIND,
+    lstm.KIND,
+)
+KINDS: Final[Mapping[str, AnyKind]] = {each.name: each for each in _ALL}
 
 
 def kind_named(name: str) -> AnyKind:

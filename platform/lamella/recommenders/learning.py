@@ -1,9 +1,10 @@
 """The training loop that all networks share: Adam on mini-batches, early stopping in time, progress for people."""
 
+import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, SupportsFloat, TypeAlias
+from typing import Final, NamedTuple, SupportsFloat, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,9 @@ Batch: TypeAlias = tuple[NDArray[np.generic], ...]
 
 PATIENCE: Final = 3
 """Epochs without a better validation loss before the training stops and the best epoch's weights come back."""
+
+CURVE: Final = "curve.json"
+"""The file of a version that holds its Curve."""
 
 _PULSE_SECONDS: Final = 0.5
 
@@ -43,6 +47,18 @@ class Course:
     validation_batches: Callable[[], Iterator[Batch]]
 
 
+class Curve(NamedTuple):
+    """The mean loss of each epoch on both parts, `validation` from the start (0) on; `best_epoch` counts like that."""
+
+    best_epoch: int
+    training: tuple[float, ...]
+    validation: tuple[float, ...]
+
+    def packed(self) -> bytes:
+        """The curve as JSON."""
+        return json.dumps(self._asdict()).encode()
+
+
 def learn(
     runtime: Runtime,
     course: Course,
@@ -51,33 +67,36 @@ def learn(
     learning_rate: float,
     rng: np.random.Generator,
     progress: Progress,
-) -> int:
-    """The number of the epoch whose weights the network now has: the one with the least validation loss.
+) -> Curve:
+    """The course of the losses; the network now has the weights of the epoch with the least validation loss.
 
     Raises TrainingFault if a loss is not finite.
     """
     step, loss_of = _compiled(runtime, course, learning_rate)
     best_loss, best_epoch, best_weights = _mean_loss(loss_of, course), 0, course.network.get_weights()
-    pulse = _Pulse(progress, epochs)
+    pulse, training, validation = _Pulse(progress, epochs), [], [best_loss]
     for epoch in range(1, epochs + 1):
+        total = seen = 0.0
         for batch in course.training_batches(rng):
-            step(*batch)
+            total, seen = total + float(step(*batch)) * len(batch[-1]), seen + len(batch[-1])
             pulse.advance(len(batch[-1]) / course.impressions, best_loss)
         loss = _mean_loss(loss_of, course)
         if not np.isfinite(loss):
             raise TrainingFault(f"the loss is {loss} after epoch {epoch}; lower learning_rate={learning_rate}")
+        training.append(total / seen)
+        validation.append(loss)
         if loss < best_loss:
             best_loss, best_epoch, best_weights = loss, epoch, course.network.get_weights()
         pulse.finish_epoch(epoch, loss)
         if epoch - best_epoch >= PATIENCE:
             break
     course.network.set_weights(best_weights)
-    return best_epoch
+    return Curve(best_epoch, tuple(training), tuple(validation))
 
 
 def _compiled(
     runtime: Runtime, course: Course, learning_rate: float
-) -> tuple[Callable[..., object], Callable[..., SupportsFloat]]:
+) -> tuple[Callable[..., SupportsFloat], Callable[..., SupportsFloat]]:
     """A training step and a loss, both traced once for any batch length."""
     tf, keras = runtime.tf, runtime.keras
     names = {table.path for table in course.tables}
@@ -95,12 +114,15 @@ def _compiled(
         return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels=clicked, logits=logits))
 
     @tf.function(input_signature=signature)  # type: ignore[untyped-decorator]
-    def step(*batch: Tensor) -> None:
+    def step(*batch: Tensor) -> Tensor:
         with tf.GradientTape() as tape:
-            loss = tf.add(mean_loss(batch, training=True), course.penalty() / course.impressions)
+            fit = mean_loss(batch, training=True)
+            loss = tf.add(fit, course.penalty() / course.impressions)
         gradients = tape.gradient(loss, [variables for variables, _ in groups])
         for optimizer, (variables, _), each in zip(optimizers, groups, gradients, strict=True):
-            optimizer.apply(each, variables)
+            if variables:
+                optimizer.apply(each, variables)
+        return fit
 
     @tf.function(input_signature=signature)  # type: ignore[untyped-decorator]
     def loss_of(*batch: Tensor) -> Tensor:

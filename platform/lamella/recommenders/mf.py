@@ -1,47 +1,22 @@
 """Matrix factorisation with user and item biases and a bounded (sigmoid) output, in Keras."""
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 
 from lamella.recommenders.artifact import FactorModel, centred
-from lamella.recommenders.dataset import MAX_RANK, Dataset, Impressions
-from lamella.recommenders.hyperparameters import Hyperparameters, integer, number
-from lamella.recommenders.keras_runtime import (
-    Network,
-    Runtime,
-    Variable,
-    embedding,
-    normal_penalty,
-    saved,
-    start,
-    values,
-)
+from lamella.recommenders.dataset import MAX_RANK, Dataset
+from lamella.recommenders.hyperparameters import NetworkHyperparameters
+from lamella.recommenders.ids import IdNetworks, fitted_ids, learn_ids
+from lamella.recommenders.keras_runtime import Runtime, embedding, start, values
 from lamella.recommenders.kind import Fitted, Kind, Progress
-from lamella.recommenders.learning import Batch, Course, learn
 from lamella.recommenders.priors import priors_of
-from lamella.recommenders.probing import probe_error, probe_pairs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MfHyperparameters(Hyperparameters):
+class MfHyperparameters(NetworkHyperparameters):
     """See `lamella.recommenders.hyperparameters` for what the names mean."""
-
-    embedding_size: int = integer(16, 1, 512)
-    epochs: int = integer(30, 1, 1000)
-    learning_rate: float = number(0.01, 1e-6, 1.0)
-    reg: float = number(5.0, 0.0, 1e6)
-    batch_size: int = integer(8192, 1, 1_000_000)
-
-
-class _Networks(NamedTuple):
-    """`chance` ends in the sigmoid and is what is saved; `logit` is the same without it. `tables` are by name."""
-
-    chance: Network
-    logit: Network
-    tables: Mapping[str, Variable]
 
 
 def fit(dataset: Dataset, chosen: MfHyperparameters, seed: int, progress: Progress) -> Fitted:
@@ -62,40 +37,12 @@ def fit(dataset: Dataset, chosen: MfHyperparameters, seed: int, progress: Progre
         "user_bias": priors.user_precision,
         "item_bias": priors.item_precision,
     }
-    course = Course(
-        network=networks.logit,
-        tables=list(networks.tables.values()),
-        table_pace=1.0,
-        logits=lambda inputs, training: networks.logit(list(inputs), training=training),
-        penalty=lambda: normal_penalty(runtime, networks.tables, precisions),
-        impressions=len(dataset.training),
-        training_batches=lambda rng: shuffled_batches(dataset.training, chosen.batch_size, rng),
-        validation_batches=lambda: iter([_arrays(dataset.validation)]),
-    )
     rng = np.random.default_rng(seed)
-    learn(runtime, course, epochs=chosen.epochs, learning_rate=chosen.learning_rate, rng=rng, progress=progress)
-    factors = _compile(dataset, networks)
-    users, items = probe_pairs(dataset, rng)
-    first = np.zeros(len(users), dtype=np.int32)
-    error = probe_error(factors, dataset, users, items, networks.chance.predict_on_batch([users, items, first]))
-    return Fitted(factors=factors, files={"model.keras": saved(networks.chance)}, probe_error=error)
+    curve = learn_ids(runtime, networks, dataset, chosen, precisions, rng=rng, progress=progress)
+    return fitted_ids(networks, _compile(dataset, networks), curve, dataset, rng)
 
 
-def shuffled_batches(impressions: Impressions, batch_size: int, rng: np.random.Generator) -> Iterator[Batch]:
-    """One epoch in batches of equal length near `batch_size`; the few impressions left over wait for the next."""
-    n = len(impressions)
-    steps = max(1, round(n / batch_size))
-    length = n // steps
-    order = rng.permutation(n)
-    for at in range(steps):
-        yield _arrays(impressions.take(order[at * length : (at + 1) * length]))
-
-
-def _arrays(impressions: Impressions) -> Batch:
-    return impressions.user, impressions.item, impressions.rank, impressions.clicked
-
-
-def _build(runtime: Runtime, dataset: Dataset, chosen: MfHyperparameters) -> _Networks:
+def _build(runtime: Runtime, dataset: Dataset, chosen: MfHyperparameters) -> IdNetworks:
     keras, layers = runtime.keras, runtime.keras.layers
     user, item, rank = (keras.Input((), dtype="int32", name=name) for name in ("user", "item", "rank"))
     users, items, size = len(dataset.users), len(dataset.items), chosen.embedding_size
@@ -112,10 +59,10 @@ def _build(runtime: Runtime, dataset: Dataset, chosen: MfHyperparameters) -> _Ne
     chance = layers.Activation("sigmoid", name="chance")(logit)
     inputs = [user, item, rank]
     tables = {name: layer.embeddings for name, layer in table.items()}
-    return _Networks(keras.Model(inputs, chance, name="mf"), keras.Model(inputs, logit), tables)
+    return IdNetworks(keras.Model(inputs, chance, name="mf"), keras.Model(inputs, logit), tables)
 
 
-def _compile(dataset: Dataset, networks: _Networks) -> FactorModel:
+def _compile(dataset: Dataset, networks: IdNetworks) -> FactorModel:
     table = {name: values(variable) for name, variable in networks.tables.items()}
     return centred(
         users=dataset.users,
@@ -127,6 +74,7 @@ def _compile(dataset: Dataset, networks: _Networks) -> FactorModel:
         item_bias=table["item_bias"][:, 0],
         has_evidence=dataset.is_shown,
         rank_bias=table["rank_bias"][:, 0],
+        item_idf=dataset.item_idf,
     )
 
 

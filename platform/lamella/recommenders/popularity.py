@@ -6,10 +6,10 @@ from typing import Final
 import numpy as np
 
 from lamella.recommenders.artifact import FactorModel, centred
-from lamella.recommenders.dataset import Dataset
+from lamella.recommenders.dataset import Dataset, Outcome
 from lamella.recommenders.hyperparameters import Hyperparameters, number
 from lamella.recommenders.kind import Fitted, Kind, Progress
-from lamella.recommenders.priors import Rates, logit, smoothed_rates
+from lamella.recommenders.priors import Rates, logit, rating_precision, shrunk_means, smoothed_rates
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,12 +24,28 @@ def fit(dataset: Dataset, chosen: PopularityHyperparameters, seed: int, progress
 
     Never-shown items are unknown to it. `seed` changes nothing: there is no randomness.
     """
-    fitted = smoothed_rates(dataset.training, len(dataset.items), chosen.prior_impressions)
+    fitted = _rates(dataset, chosen.prior_impressions)
     factors = _compile(dataset, fitted)
     shown = np.flatnonzero(dataset.is_shown)
     served = factors.score("", [dataset.items[row] for row in shown])
     progress(1.0, f"{len(shown)} items shown, the prior is worth {fitted.prior_impressions:.0f} impressions")
     return Fitted(factors=factors, files={}, probe_error=float(np.abs(served - fitted.rates[shown]).max()))
+
+
+def _rates(dataset: Dataset, prior: float) -> Rates:
+    """The click rates; of ratings, the mean of each item, as a share of the scale."""
+    training, items = dataset.training, len(dataset.items)
+    if dataset.outcome is not Outcome.RATING:
+        return smoothed_rates(training, items, prior)
+    mean = float(training.clicked.mean())
+    spread = mean * (1 - mean)
+    precision = prior * spread or rating_precision(training.item, training.clicked, items)
+    return Rates(
+        rates=shrunk_means(training.item, training.clicked, items, precision),
+        examination=np.ones(1),
+        mean=mean,
+        prior_impressions=precision / spread,
+    )
 
 
 def _compile(dataset: Dataset, fitted: Rates) -> FactorModel:
@@ -44,6 +60,7 @@ def _compile(dataset: Dataset, fitted: Rates) -> FactorModel:
         item_bias=logit(fitted.rates).astype(np.float32),
         has_evidence=dataset.is_shown,
         rank_bias=np.log(fitted.examination).astype(np.float32),
+        item_idf=dataset.item_idf,
     )
 
 

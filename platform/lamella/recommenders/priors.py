@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lamella.recommenders.dataset import MAX_RANK, Dataset, Impressions
+from lamella.recommenders.dataset import MAX_RANK, Dataset, Impressions, Outcome
 
 _ROUNDS: Final = 20
 _LEAST_RATE: Final = 1e-6
@@ -86,6 +86,8 @@ def priors_of(dataset: Dataset) -> Priors:
 
     The log of a gamma variable of shape a has a variance near 1/a, so a, mean · prior weight, is the precision.
     """
+    if dataset.outcome is Outcome.RATING:
+        return _rating_priors(dataset)
     training = dataset.training
     fitted = smoothed_rates(training, len(dataset.items))
     seen = np.minimum(np.arange(MAX_RANK), len(fitted.examination) - 1)
@@ -98,6 +100,46 @@ def priors_of(dataset: Dataset) -> Priors:
         item_precision=fitted.mean * fitted.prior_impressions,
         user_precision=prior_weight(clicks, weighted_counts(training.user, chance, users)),
     )
+
+
+def _rating_priors(dataset: Dataset) -> Priors:
+    """The priors of ratings, whose noise is less than that of a click: see `rating_precision`."""
+    training = dataset.training
+    items = len(dataset.items)
+    precision = rating_precision(training.item, training.clicked, items)
+    means = shrunk_means(training.item, training.clicked, items, precision)
+    centre = logit(np.array(float(training.clicked.mean())))
+    return Priors(
+        rank_bias=np.full(MAX_RANK, centre),
+        item_bias=logit(means) - centre,
+        item_precision=precision,
+        user_precision=rating_precision(training.user, training.clicked, len(dataset.users)),
+    )
+
+
+def rating_precision(groups: NDArray[np.int32], shares: NDArray[np.float32], count: int) -> float:
+    """The precision of the groups' biases on the logit scale, as beside a log loss over graded shares.
+
+    With the variance w within groups and v between them, by the method of moments, and k = m (1 - m) the slope of the
+    sigmoid at the mean m: k w / v. The log loss takes an observation for one of variance k, of which w / k is left.
+    """
+    values = shares.astype(np.float64)
+    sizes = weighted_counts(groups, np.ones(len(groups)), count)
+    seen = sizes > 0
+    means = weighted_counts(groups, values, count)[seen] / sizes[seen]
+    mean, n, found = float(values.mean()), len(values), int(seen.sum())
+    squares = float((sizes[seen] * means**2).sum())
+    within = max((float((values**2).sum()) - squares) / max(n - found, 1), 1e-6)
+    between = (squares - n * mean**2 - (found - 1) * within) / max(n - float((sizes**2).sum()) / n, 1.0)
+    return float(np.clip(mean * (1 - mean) * within / max(between, 1e-9), 1e-2, _MOST_WEIGHT))
+
+
+def shrunk_means(groups: NDArray[np.int32], shares: NDArray[np.float32], count: int, precision: float) -> Doubles:
+    """Each group's mean share, shrunk as a bias of that precision is: (count,); the mean of all for an empty one."""
+    mean = float(shares.mean())
+    weight = precision / max(mean * (1 - mean), _LEAST_RATE)
+    sizes = weighted_counts(groups, np.ones(len(groups)), count)
+    return np.asarray((weighted_counts(groups, shares, count) + weight * mean) / (sizes + weight))
 
 
 def weighted_counts(rows: NDArray[np.int32], weights: NDArray[np.floating], count: int) -> Doubles:

@@ -24,12 +24,12 @@ from lamella.recommenders.keras_runtime import (
     values,
 )
 from lamella.recommenders.kind import Fitted, Kind, Progress
-from lamella.recommenders.learning import Batch, Course, learn
+from lamella.recommenders.learning import CURVE, Batch, Course, learn
 from lamella.recommenders.priors import Priors, priors_of, residual_biases
 from lamella.recommenders.probing import probe_error, probe_pairs
 from lamella.recommenders.vocabulary import Vocabulary
 
-_WIDTHS: Final = (2, 3, 4)
+_WIDTHS: Final = 3
 _CHUNK: Final = 1024
 _TABLE_PACE: Final = 30.0
 
@@ -39,7 +39,9 @@ class TextCnnHyperparameters(Hyperparameters):
     """See `lamella.recommenders.hyperparameters`; here `batch_size` counts items, with all their impressions.
 
     `word_size` is the length of a word's vector, `filters` the number of convolutions of each width, `title_words`
-    how many words of a headline are read, `vocabulary_size` how many different words are known.
+    how many words of a headline are read, `vocabulary_size` how many different words are known. `shortest_phrase` is
+    the least width of the convolutions; the others are one and two words wider. `text_reg` is the precision of the
+    prior of the words' vectors and the convolutions' weights; at 0 dropout and early stopping alone hold them.
     """
 
     embedding_size: int = integer(16, 1, 512)
@@ -52,6 +54,8 @@ class TextCnnHyperparameters(Hyperparameters):
     filters: int = integer(32, 1, 1024)
     title_words: int = integer(24, 4, 512)
     vocabulary_size: int = integer(10_000, 1, 1_000_000)
+    shortest_phrase: int = integer(2, 1, 2)
+    text_reg: float = number(0.0, 0.0, 1e6)
 
 
 class _Networks(NamedTuple):
@@ -82,25 +86,33 @@ def fit(dataset: Dataset, chosen: TextCnnHyperparameters, seed: int, progress: P
     networks = _build(runtime, dataset, chosen, len(vocabulary))
     networks.tables["rank_bias"].assign(priors.rank_bias[:, None])
     precisions = {"user_vectors": chosen.reg, "user_bias": priors.user_precision}
+    variables = dict(networks.tables)
+    if chosen.text_reg:
+        kernels = {each.path: each for each in networks.encoder.trainable_variables if not each.path.endswith("bias")}
+        variables, precisions = variables | kernels, precisions | dict.fromkeys(kernels, chosen.text_reg)
     course = Course(
         network=networks.chance,
         tables=[networks.tables[name] for name in ("user_vectors", "user_bias", "rank_bias")],
         table_pace=_TABLE_PACE,
         logits=lambda inputs, training: _logits(runtime, networks, inputs, is_training=training),
-        penalty=lambda: normal_penalty(runtime, networks.tables, precisions),
+        penalty=lambda: normal_penalty(runtime, variables, precisions),
         impressions=len(dataset.training),
         training_batches=lambda rng: item_batches(dataset.training, tokens, chosen.batch_size, rng),
         validation_batches=lambda: item_batches(dataset.validation, tokens, _CHUNK, None),
     )
     rng = np.random.default_rng(seed)
-    learn(runtime, course, epochs=chosen.epochs, learning_rate=chosen.learning_rate, rng=rng, progress=progress)
+    curve = learn(runtime, course, epochs=chosen.epochs, learning_rate=chosen.learning_rate, rng=rng, progress=progress)
     networks.tables["item_residual"].assign(_residuals(dataset, _compile(dataset, networks, tokens), priors)[:, None])
     factors = _compile(dataset, networks, tokens)
     users, items = probe_pairs(dataset, rng)
     first = np.zeros(len(users), dtype=np.int32)
     chances = networks.chance.predict_on_batch([users, items, first, tokens[items]])
     error = probe_error(factors, dataset, users, items, chances)
-    files = {"model.keras": saved(networks.chance), "vocabulary.json": json.dumps(vocabulary.words).encode()}
+    files = {
+        "model.keras": saved(networks.chance),
+        "vocabulary.json": json.dumps(vocabulary.words).encode(),
+        CURVE: curve.packed(),
+    }
     return Fitted(factors=factors, files=files, probe_error=error)
 
 
@@ -135,7 +147,8 @@ def _build(runtime: Runtime, dataset: Dataset, chosen: TextCnnHyperparameters, w
     keras, layers = runtime.keras, runtime.keras.layers
     text = keras.Input((chosen.title_words,), dtype="int32", name="tokens")
     embedded = layers.Embedding(words, chosen.word_size, name="words")(text)
-    phrases = [layers.Conv1D(chosen.filters, width, activation="relu", name=f"width_{width}") for width in _WIDTHS]
+    widths = [chosen.shortest_phrase + more for more in range(_WIDTHS)]
+    phrases = [layers.Conv1D(chosen.filters, width, activation="relu", name=f"width_{width}") for width in widths]
     pooled = [layers.GlobalMaxPooling1D()(phrase(embedded)) for phrase in phrases]
     features = layers.Dropout(chosen.dropout, name="dropout")(layers.Concatenate()(pooled))
     vector = layers.Dense(chosen.embedding_size, name="item_vector")(features)
@@ -183,6 +196,7 @@ def _compile(dataset: Dataset, networks: _Networks, tokens: NDArray[np.int32]) -
         item_bias=biases[:, 0] + table["item_residual"][:, 0],
         has_evidence=np.ones(len(dataset.items), dtype=bool),
         rank_bias=table["rank_bias"][:, 0],
+        item_idf=dataset.item_idf,
     )
 
 

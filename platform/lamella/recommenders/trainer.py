@@ -4,17 +4,23 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
+from lamella.errors import InvalidInput
 from lamella.experiments.model import Json
 from lamella.recommenders import popularity
 from lamella.recommenders.artifact import FactorModel
-from lamella.recommenders.dataset import Dataset, build, without_log
+from lamella.recommenders.dataset import Dataset, Outcome, build, without_log
 from lamella.recommenders.evaluation import evaluate
 from lamella.recommenders.kind import Progress
 from lamella.recommenders.kinds import kind_named
+from lamella.recommenders.rated import Split, build_ratings
 from lamella.recommenders.registry import FolderRegistry, TrainedModel, check_name
 from lamella.services.ports import Item, ModelVersion, TrainingLog, TrainingRun
+from lamella.services.ratings_ports import Ratings
 
 _FITTING_SHARE: Final = 0.95
+_SOURCE: Final = ("file", "goal", "split", "items", "users")
+_SPLITS: Final[Mapping[str, str]] = {"rating": Split.RANDOM.value, "choice": Split.LAST.value}
+"""How a ratings file is split where the source does not say, by goal."""
 
 
 class KerasTrainer:
@@ -32,8 +38,29 @@ class KerasTrainer:
         """Whether the kind learns from impressions. Raises InvalidInput for an unknown kind."""
         return kind_named(kind).needs_log
 
+    def check_source(self, source: Mapping[str, Json]) -> Mapping[str, Json]:
+        """The ratings file with goal (rating) and split filled in. Raises InvalidInput for whatever is wrong. Cheap."""
+        goal = str(source.get("goal") or "rating")
+        split = str(source.get("split") or _SPLITS.get(goal, ""))
+        faults = [f"a source has no {name!r}; it has {', '.join(_SOURCE)}" for name in source if name not in _SOURCE]
+        if not source.get("file"):
+            faults.append("a source names its file")
+        if goal not in _SPLITS:
+            faults.append(f"goal={goal!r} is none of {', '.join(_SPLITS)}")
+        elif split not in {each.value for each in Split}:
+            faults.append(f"split={split!r} is none of {', '.join(each.value for each in Split)}")
+        if faults:
+            raise InvalidInput(*faults)
+        return {**source, "goal": goal, "split": split}
+
     def train(
-        self, run: TrainingRun, log: TrainingLog | None, items: Sequence[Item], *, at: datetime, progress: Progress
+        self,
+        run: TrainingRun,
+        log: TrainingLog | Ratings | None,
+        items: Sequence[Item],
+        *,
+        at: datetime,
+        progress: Progress,
     ) -> ModelVersion:
         """The version that was trained on `log`, or None on the catalogue alone, and published.
 
@@ -42,14 +69,14 @@ class KerasTrainer:
         """
         kind = kind_named(run.kind)
         hyperparameters = self.check(run.kind, run.name, run.hyperparameters)
-        dataset = without_log(items) if log is None else build(log, items)
+        dataset = _dataset(run, log, items)
         fitted = kind.train(
             dataset,
             hyperparameters,
             seed=run.seed,
             progress=lambda share, message: progress(share * _FITTING_SHARE, message),
         )
-        progress(_FITTING_SHARE, "measuring on the newest tenth of the log" if log else "publishing")
+        progress(_FITTING_SHARE, "measuring on the held-out part" if log else "publishing")
         trained = TrainedModel(
             kind=run.kind,
             factors=fitted.factors,
@@ -67,17 +94,32 @@ def _measured(model: FactorModel, dataset: Dataset, *, seed: int) -> dict[str, f
     return evaluate(model, baseline, dataset, seed=seed)
 
 
-def _stamp(run: TrainingRun, log: TrainingLog | None, dataset: Dataset) -> dict[str, Json]:
+def _dataset(run: TrainingRun, log: TrainingLog | Ratings | None, items: Sequence[Item]) -> Dataset:
+    if log is None:
+        return without_log(items)
+    if isinstance(log, TrainingLog):
+        return build(log, items)
+    outcome, split = Outcome(run.source["goal"]), Split(run.source["split"])
+    return build_ratings(log, outcome=outcome, split=split, seed=run.seed)
+
+
+def _stamp(run: TrainingRun, log: TrainingLog | Ratings | None, dataset: Dataset) -> dict[str, Json]:
     """Which data and which seed made the model."""
+    window = (log.since.isoformat(), log.until.isoformat()) if isinstance(log, TrainingLog) else (None, None)
+    of_file: dict[str, Json] = {}
+    if isinstance(log, Ratings):
+        of_file = {"goal": run.source["goal"], "split": run.source["split"], "scale": list(dataset.scale), **log.stamp}
     return {
         "run": run.id,
         "seed": run.seed,
         "rows": len(log.units) if log else 0,
-        "from": log.since.isoformat() if log else None,
-        "until": log.until.isoformat() if log else None,
+        "from": window[0],
+        "until": window[1],
+        **of_file,
         "users": len(dataset.users),
         "items": len(dataset.items),
         "trained_rows": len(dataset.training),
+        "held_out_rows": len(dataset.held_out),
     }
 
 

@@ -410,7 +410,10 @@ class ModelCatalogue(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingLog:
-    """Impressions in time order as parallel columns: who was shown what, where, and whether it was clicked."""
+    """Impressions in time order as parallel columns: who was shown what, where, and whether it was clicked.
+
+    `contexts` holds the newest context of each unit that gave one: what is known of the reader.
+    """
 
     units: Sequence[str]
     items: Sequence[str]
@@ -418,6 +421,7 @@ class TrainingLog:
     clicked: Sequence[bool]
     since: datetime
     until: datetime
+    contexts: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
 
 
 class TrainingStore(Protocol):
@@ -432,6 +436,7 @@ class TrainingStore(Protocol):
 class TrainingRun:
     """One training: what was asked for and how far it is. `progress` runs 0..1.
 
+    `source` names a ratings file and how to read it; it is empty where the record is the source.
     `status` is queued, running, done or failed; `message` is the newest line for people (epoch, loss, time left, or
     why it failed); `reference` is the version that it published.
     """
@@ -447,6 +452,7 @@ class TrainingRun:
     requested_at: datetime
     requested_by: str
     reference: str | None = None
+    source: Mapping[str, Json] = field(default_factory=dict)
 
 
 class TrainingRuns(Protocol):

@@ -2,11 +2,11 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final, Protocol
 
-from lamella.errors import InvalidInput, LamellaError, NotFound, Unavailable
+from lamella.errors import InvalidInput, LamellaError, NotFound, TrainingFault, Unavailable
 from lamella.experiments.model import Json
 from lamella.services.ports import (
     Catalogue,
@@ -20,6 +20,7 @@ from lamella.services.ports import (
     TrainingRuns,
     TrainingStore,
 )
+from lamella.services.ratings_ports import Ratings, RatingsReader
 
 QUEUED: Final = "queued"
 RUNNING: Final = "running"
@@ -43,8 +44,18 @@ class Trainer(Protocol):
         """Whether the kind learns from impressions; otherwise the catalogue is enough."""
         ...
 
+    def check_source(self, source: Mapping[str, Json]) -> Mapping[str, Json]:
+        """The source with its defaults filled in. Raises InvalidInput for whatever is wrong. Cheap."""
+        ...
+
     def train(
-        self, run: TrainingRun, log: TrainingLog | None, items: Sequence[Item], *, at: datetime, progress: Progress
+        self,
+        run: TrainingRun,
+        log: TrainingLog | Ratings | None,
+        items: Sequence[Item],
+        *,
+        at: datetime,
+        progress: Progress,
     ) -> ModelVersion:
         """The published version, its `stamp["run"]` the run's id. Raises a LamellaError; nothing is published then."""
         ...
@@ -52,13 +63,17 @@ class Trainer(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What a training is asked for: a kind, the name to publish under, hyperparameters, seed, and who asks."""
+    """What a training is asked for: a kind, the name to publish under, hyperparameters, seed, and who asks.
+
+    `source` is empty for the record, else {"file", "goal", "split", "items", "users"}: see `lamella train --ratings`.
+    """
 
     kind: str
     name: str
     hyperparameters: Mapping[str, Json]
     seed: int
     by: str
+    source: Mapping[str, Json] = field(default_factory=dict)
 
 
 class Training:
@@ -73,10 +88,12 @@ class Training:
         models: ModelCatalogue,
         trainer: Trainer,
         clock: Clock,
+        ratings: RatingsReader | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._runs, self._store, self._catalogue, self._models = runs, store, catalogue, models
         self._trainer, self._clock, self._monotonic = trainer, clock, monotonic
+        self._ratings = ratings
 
     def carry_out(self, run_id: str, *, watch: Progress | None = None) -> TrainingRun:
         """The run as it ended: done with its version's reference, or failed with one sentence.
@@ -93,18 +110,30 @@ class Training:
         published = self._published(run)
         if published is not None:
             return self._end(run, DONE, f"published {published.reference}", reference=published.reference)
-        run = replace(run, status=RUNNING, progress=0.0, message="reading the record", reference=None)
+        run = replace(run, status=RUNNING, progress=0.0, message=_reading(run), reference=None)
         self._runs.put(run)
         try:
-            log = self._store.impressions() if self._trainer.needs_log(run.kind) else None
+            log = self._read(run)
+            items = log.catalogue if isinstance(log, Ratings) else self._catalogue.all()
             pulse = _Pulse(self._runs, run, self._monotonic, watch)
-            version = self._trainer.train(run, log, self._catalogue.all(), at=self._clock.now(), progress=pulse.tell)
+            version = self._trainer.train(run, log, items, at=self._clock.now(), progress=pulse.tell)
         except LamellaError as error:
             return self._end(run, FAILED, str(error))
         except BaseException as error:
             self._end(run, FAILED, f"unexpected {type(error).__name__}: {error}; the worker's log has the rest")
             raise
         return self._end(run, DONE, f"published {version.reference}", reference=version.reference)
+
+    def _read(self, run: TrainingRun) -> TrainingLog | Ratings | None:
+        """What the run learns from; None where the catalogue is enough."""
+        if run.source:
+            if self._ratings is None:
+                raise TrainingFault("this process reads no ratings files")
+            items, users = run.source.get("items"), run.source.get("users")
+            return self._ratings.read(
+                str(run.source["file"]), items=str(items) if items else None, users=str(users) if users else None
+            )
+        return self._store.impressions() if self._trainer.needs_log(run.kind) else None
 
     def _published(self, run: TrainingRun) -> ModelVersion | None:
         return next((each for each in self._models.all() if each.stamp.get("run") == run.id), None)
@@ -139,8 +168,13 @@ def plan_training(order: Order, *, run_id: str, trainer: Trainer, at: datetime) 
     """The run that `order` asks for, every hyperparameter filled in, not yet stored. Raises InvalidInput."""
     faults: list[str] = []
     hyperparameters: Mapping[str, Json] = {}
+    source: Mapping[str, Json] = {}
     try:
         hyperparameters = trainer.check(order.kind, order.name, order.hyperparameters)
+    except InvalidInput as error:
+        faults += error.faults
+    try:
+        source = trainer.check_source(order.source) if order.source else {}
     except InvalidInput as error:
         faults += error.faults
     if not 0 <= order.seed <= _MOST_SEED:
@@ -158,7 +192,12 @@ def plan_training(order: Order, *, run_id: str, trainer: Trainer, at: datetime) 
         message="waits for a worker",
         requested_at=at,
         requested_by=order.by,
+        source=source,
     )
+
+
+def _reading(run: TrainingRun) -> str:
+    return f"reading {run.source['file']}" if run.source else "reading the record"
 
 
 class _Pulse:

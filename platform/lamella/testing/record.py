@@ -3,6 +3,7 @@
 The reports and per-unit totals over it are in `lamella.testing.analysis`.
 """
 
+import json
 import threading
 from collections import Counter
 from collections.abc import Container, Mapping, Sequence
@@ -13,6 +14,7 @@ from typing import Final
 from lamella.errors import Overloaded, TrainingFault
 from lamella.events.codec import Record, decode
 from lamella.events.contract import Click, Exposed, Exposure, Feedback, Interaction, Read, Slate
+from lamella.experiments.model import Json
 from lamella.services.ports import IngestReceipt, TrainingLog
 
 FACTS: Final = ("slate", "impression", "click", "read", "interaction")
@@ -140,6 +142,7 @@ class MemoryRecord:
             clicked=[(slate.request_id, each.item) in clicked for slate, each in rows],
             since=rows[0][0].time,
             until=rows[-1][0].time,
+            contexts={slate.unit: _json(slate.context) for slate, _ in rows if slate.context},
         )
 
     def exposed(self, phase: int) -> Mapping[str, FirstExposure]:
@@ -194,3 +197,9 @@ class MemoryRecord:
         for event in found:
             del self._refused[event.event_id]
         return found
+
+
+def _json(context: Mapping[str, object]) -> Mapping[str, Json]:
+    """The context as the SQL store gives it back."""
+    found: dict[str, Json] = json.loads(json.dumps(context))
+    return found

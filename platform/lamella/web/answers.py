@@ -240,7 +240,7 @@ class DeliveryAnswer(BaseModel):
 
 
 class ModelAnswer(BaseModel):
-    """A published model version with its offline metrics."""
+    """A published model version with its offline metrics and its stage."""
 
     reference: str
     name: str
@@ -252,6 +252,8 @@ class ModelAnswer(BaseModel):
     hyperparameters: dict[str, JsonValue]
     metrics: dict[str, float]
     stamp: dict[str, JsonValue]
+    stage: Literal["candidate", "shadow", "canary", "live", "retired"]
+    share: float
 
 
 class TrainingAnswer(BaseModel):
@@ -379,6 +381,7 @@ ANSWERS: Final[Mapping[str, type[BaseModel]]] = {
     "webhooks.list_webhooks": _page("webhooks", WebhookAnswer),
     "webhooks.list_deliveries": _page("deliveries", DeliveryAnswer),
     "models.list_models": _page("models", ModelAnswer),
+    "models.stage_model": ModelAnswer,
     "models.list_trainings": _page("trainings", TrainingAnswer),
     "models.put_items": StoredAnswer,
     "whole.show_configuration": ConfigurationAnswer,

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -28,3 +29,11 @@ def test_nothing_to_learn_from_is_a_training_fault(stores):
     stores.take([slate()])
     with pytest.raises(TrainingFault, match="no impression"):
         stores.training.impressions(since=NOW + timedelta(days=1))
+
+
+def test_each_unit_has_its_newest_context(stores):
+    old = replace(slate("r1", unit="ann", items=["i1"]), context={"device": "phone", "age": 30})
+    later = slate("r2", unit="ann", time=NOW + timedelta(hours=1), items=["i1"])
+    new = replace(later, context={"device": "desk"})
+    stores.take([new, old, slate("r3", unit="bob", items=["i2"])])
+    assert stores.training.impressions().contexts == {"ann": {"device": "desk"}, "bob": {"device": "phone"}}

@@ -4,6 +4,7 @@ import orjson
 import pytest
 
 from lamella.errors import Overloaded
+from lamella.web.app import EVALUATION_BYTES
 
 PATH = "/v1/recommendations"
 # Flask's own way: the lane leaves requests with an Origin to it.
@@ -83,7 +84,7 @@ def test_both_ways_are_counted_under_the_same_route(lab):
 
 
 def test_a_body_over_the_limit_is_refused(lab):
-    answer = lab.call("POST", PATH, role="client", json={"unit": "a" * 2_000_000})
+    answer = lab.call("POST", PATH, role="client", json={"unit": "a" * EVALUATION_BYTES})
     assert (answer.status_code, answer.json["code"]) == (413, "body_too_large")
 
 

@@ -2,12 +2,14 @@
 
 import io
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from lamella.errors import ModelCorrupt
 from lamella.recommenders.artifact import FactorModel, centred, pack, sigmoid, unpack
+from lamella.recommenders.layers import Layer, Tail
 
 
 def small_model() -> FactorModel:
@@ -119,3 +121,35 @@ def test_a_pickle_in_the_archive_is_never_loaded() -> None:
 
 def test_the_sigmoid_neither_overflows_nor_leaves_0_to_1() -> None:
     assert sigmoid(np.array([-1e9, 0, 1e9], dtype=np.float32)).tolist() == pytest.approx([0, 0.5, 1])
+
+
+def test_damping_favours_items_in_proportion_to_how_few_liked_them() -> None:
+    model = replace(small_model(), item_idf=np.array([1, 0, -1], dtype=np.float32))
+    logits = model.logits("ann")
+    assert (model.damped(logits, slice(None), 0.5) - logits).tolist() == pytest.approx([0.5, 0.0, -0.5])
+    assert (model.damped(logits, slice(None), 0.0) == logits).all()
+    assert (unpack(pack(model), source="test").item_idf == model.item_idf).all()
+    assert (small_model().damped(logits, slice(None), 1.0) == logits).all()
+
+
+def test_a_tail_is_added_for_known_items_and_counted_among_the_faults() -> None:
+    """By hand: relu(user part + item part) · (1, -1) + 0.5."""
+    layers = (Layer(np.array([[1], [-1]], dtype=np.float32), np.array([0.5], dtype=np.float32)),)
+    tail = Tail(
+        user_hidden=np.array([[1, 0], [0, 1]], dtype=np.float32),
+        item_hidden=np.array([[1, -1], [-2, 3], [0, 0]], dtype=np.float32),
+        stranger=np.array([0.5, 0.5], dtype=np.float32),
+        layers=layers,
+    )
+    flat, model = small_model(), replace(small_model(), tail=tail)
+    assert (model.logits("ann") - flat.logits("ann")).tolist() == pytest.approx([2.5, -2.5, 1.5])
+    assert (model.logits("who") - flat.logits("who")).tolist() == pytest.approx([2.0, -3.0, 0.5])
+    assert model.logits_of("ann", ["?", "y"])[0] == flat.logits_of("ann", ["?"])[0]
+    rows = np.array([0, -1, 1, 0]), np.array([0, 1, -1, 2])
+    wanted = [model.logits("ann")[0], model.logits("who")[1], model.logits_of("böb", ["?"])[0], model.logits("ann")[2]]
+    assert model.pair_logits(*rows) == pytest.approx(wanted, abs=1e-6)
+    assert not model.faults()
+    assert (
+        "user_hidden has shape (1, 2), not (2, 2)"
+        in replace(model, tail=replace(tail, user_hidden=tail.stranger[None])).faults()
+    )

@@ -41,11 +41,24 @@ def test_every_fault_is_listed_and_a_near_name_suggested() -> None:
 
 
 def test_every_kind_is_registered_under_its_own_name() -> None:
-    assert set(KINDS) == {"newest", "popularity", "mf", "textcnn"}
+    assert set(KINDS) == {
+        "newest",
+        "popularity",
+        "dot",
+        "mf",
+        "deep",
+        "fm",
+        "ncf",
+        "twotower",
+        "textcnn",
+        "cnn",
+        "gru",
+        "lstm",
+    }
     assert all(kind.name == name and kind.summary for name, kind in KINDS.items())
 
 
-@pytest.mark.parametrize(("name", "hint"), [("textcn", "did you mean 'textcnn'"), ("x", "popularity, mf, textcnn")])
+@pytest.mark.parametrize(("name", "hint"), [("textcn", "did you mean 'textcnn'"), ("x", "popularity, dot, mf, deep")])
 def test_an_unknown_kind_is_refused_with_the_known_ones(name: str, hint: str) -> None:
     with pytest.raises(InvalidInput, match=hint):
         kind_named(name)

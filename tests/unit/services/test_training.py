@@ -8,6 +8,7 @@ import pytest
 from lamella.errors import BrokerUnavailable, InvalidInput, NotFound, StoreUnavailable, TrainingFault
 from lamella.experiments.model import Json
 from lamella.services.ports import Item, ModelVersion, TrainingLog, TrainingRun
+from lamella.services.ratings_ports import Ratings
 from lamella.services.training import Order, Progress, Training, queue_training
 from lamella.testing.fakes import FakeClock, MemoryCatalogue, MemoryModelCatalogue, MemoryTaskQueue, MemoryTrainingRuns
 
@@ -23,6 +24,7 @@ class FakeTrainer:
         self.models = models
         self.tells: list[tuple[float, str]] = [(0.5, "half")]
         self.error: BaseException | None = None
+        self.log: TrainingLog | Ratings = LOG
         self.trained = 0
 
     def check(self, kind: str, name: str, hyperparameters: Mapping[str, Json]) -> Mapping[str, Json]:
@@ -30,13 +32,24 @@ class FakeTrainer:
             raise InvalidInput(f"no model kind {kind!r}", f"{name} was fine")
         return {"reg": 1.0, **hyperparameters}
 
+    def check_source(self, source: Mapping[str, Json]) -> Mapping[str, Json]:
+        if "file" not in source:
+            raise InvalidInput("a source names its file")
+        return {"goal": "rating", **source}
+
     def needs_log(self, kind: str) -> bool:
         return kind == "mf"
 
     def train(
-        self, run: TrainingRun, log: TrainingLog | None, items: Sequence[Item], *, at: datetime, progress: Progress
+        self,
+        run: TrainingRun,
+        log: TrainingLog | Ratings | None,
+        items: Sequence[Item],
+        *,
+        at: datetime,
+        progress: Progress,
     ) -> ModelVersion:
-        assert log is LOG
+        assert log is self.log
         assert [item.key for item in items] == ["i"]
         self.trained += 1
         for share, message in self.tells:
@@ -197,6 +210,46 @@ def test_a_run_whose_worker_died_after_publishing_takes_that_version(bench: Benc
     bench.queue()
     ended = bench.training.carry_out("run-1")
     assert (ended.status, ended.reference, bench.trainer.trained) == ("done", "mf@1", 1)
+
+
+def test_a_ratings_file_is_read_in_place_of_the_record(bench: Bench) -> None:
+    asked: list[tuple[str, str | None, str | None]] = []
+    found = Ratings(
+        units=["u"],
+        items=["i"],
+        ratings=[5.0],
+        times=[1.0],
+        catalogue=[Item(key="i", title="t", published_at=DAY, attributes={})],
+        attributes={},
+        stamp={},
+    )
+
+    class Files:
+        def read(self, path: str, *, items: str | None = None, users: str | None = None) -> Ratings:
+            asked.append((path, items, users))
+            return found
+
+    bench.trainer.log = found
+    training = Training(
+        runs=bench.runs,
+        store=LogStore(),
+        catalogue=MemoryCatalogue([]),
+        models=bench.models,
+        trainer=bench.trainer,
+        clock=FakeClock(),
+        ratings=Files(),
+    )
+    source = {"file": "/r.csv", "items": "/i.csv"}
+    run = bench.queue(Order(kind="mf", name="mf", hyperparameters={}, seed=1, by="ann", source=source))
+    assert run.source == {"goal": "rating", **source}
+    assert training.carry_out("run-1").status == "done"
+    assert asked == [("/r.csv", "/i.csv", None)]
+
+
+def test_a_source_that_the_trainer_does_not_take_is_among_the_faults(bench: Bench) -> None:
+    with pytest.raises(InvalidInput) as refusal:
+        bench.queue(Order(kind="mff", name="mf", hyperparameters={}, seed=1, by="ann", source={"goal": "x"}))
+    assert "a source names its file" in refusal.value.faults
 
 
 def test_an_unknown_run_is_not_found(bench: Bench) -> None:

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from lamella.adapters.sql.types import Identity, UTCDateTime
 
-REVISION: Final = "0005"
+REVISION: Final = "0010"
 """The newest migration: what `alembic_version` must say for this code to run."""
 
 metadata: Final = sa.MetaData(
@@ -319,6 +319,7 @@ training_run: Final = sa.Table(
     _required("requested_at", UTCDateTime),
     _required("requested_by", sa.Text),
     sa.Column("reference", sa.Text),
+    sa.Column("source", sa.JSON, nullable=False, server_default="{}"),
 )
 
 # --- administration

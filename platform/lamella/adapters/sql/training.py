@@ -1,14 +1,16 @@
 """The record as training data."""
 
 from array import array
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
 import sqlalchemy as sa
 
 from lamella.adapters.sql.engine import snapshot
-from lamella.adapters.sql.schema import click, impression
+from lamella.adapters.sql.schema import click, impression, slate
 from lamella.errors import TrainingFault
+from lamella.experiments.model import Json
 from lamella.services.ports import TrainingLog
 
 _PAGE: Final = 20_000
@@ -38,14 +40,36 @@ class SqlTrainingStore:
                 items.extend(names.setdefault(row.item, row.item) for row in page)
                 ranks.extend(row.rank for row in page)
                 clicked.extend(row.clicked for row in page)
+            contexts = _contexts(connection, since, until)
         if first is None or last is None:
             raise TrainingFault(
                 "there is no impression in the window; widen it, or serve some traffic first: `lamella train newest` "
                 "makes a model without any"
             )
         return TrainingLog(
-            units=units, items=items, ranks=ranks, clicked=[each == 1 for each in clicked], since=first, until=last
+            units=units,
+            items=items,
+            ranks=ranks,
+            clicked=[each == 1 for each in clicked],
+            since=first,
+            until=last,
+            contexts=contexts,
         )
+
+
+def _contexts(
+    connection: sa.Connection, since: datetime | None, until: datetime | None
+) -> dict[str, Mapping[str, Json]]:
+    """The newest context of each unit that gave one."""
+    statement = sa.select(slate.c.unit, slate.c.context).where(*_within(slate.c.time, since, until))
+    rows = connection.execution_options(yield_per=_PAGE).execute(statement.order_by(slate.c.time, slate.c.request_id))
+    return {row.unit: row.context for page in rows.partitions() for row in page if row.context}
+
+
+def _within(
+    column: sa.Column[datetime], since: datetime | None, until: datetime | None
+) -> list[sa.ColumnElement[bool]]:
+    return [*([column >= since] if since is not None else []), *([column < until] if until is not None else [])]
 
 
 def _query(since: datetime | None, until: datetime | None) -> sa.Select[tuple[datetime, str, str, int, int]]:
@@ -55,8 +79,5 @@ def _query(since: datetime | None, until: datetime | None) -> sa.Select[tuple[da
     statement = sa.select(
         impression.c.time, impression.c.unit, impression.c.item, impression.c.rank, clicked
     ).select_from(impression.outerjoin(found, pair))
-    if since is not None:
-        statement = statement.where(impression.c.time >= since)
-    if until is not None:
-        statement = statement.where(impression.c.time < until)
+    statement = statement.where(*_within(impression.c.time, since, until))
     return statement.order_by(impression.c.time, impression.c.request_id, impression.c.rank)

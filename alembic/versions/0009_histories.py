@@ -1,13 +1,13 @@
 """What a unit read last can be found by unit.
 
-Revision: 0004
-Follows: 0003.
+Revision: 0009
+Follows: 0008.
 """
 
 from alembic import op
 
-revision = "0004"
-down_revision = "0003"
+revision = "0009"
+down_revision = "0008"
 branch_labels = None
 depends_on = None
 

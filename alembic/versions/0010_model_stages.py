@@ -1,7 +1,7 @@
 """Model versions have a stage.
 
-Revision: 0005
-Follows: 0004.
+Revision: 0010
+Follows: 0009.
 
 The newest version of each name was what its bare name meant: it is live, those before it are retired.
 """
@@ -9,8 +9,8 @@ The newest version of each name was what its bare name meant: it is live, those 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0005"
-down_revision = "0004"
+revision = "0010"
+down_revision = "0009"
 branch_labels = None
 depends_on = None
 

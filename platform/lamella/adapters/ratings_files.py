@@ -1,0 +1,228 @@
+"""Ratings files: CSV, Parquet, and the formats of MovieLens as they are downloaded."""
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from lamella.errors import InvalidInput
+from lamella.experiments.model import Json
+from lamella.services.ports import Item
+from lamella.services.ratings_ports import Ratings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
+    "unit": ("unit", "user", "user_id", "userid", "userId", "UserID"),
+    "item": ("item", "item_id", "itemid", "itemId", "movieId", "MovieID", "movie_id", "article_id"),
+    "rating": ("rating", "Rating", "score", "stars"),
+    "time": ("timestamp", "time", "Timestamp", "ts", "seq"),
+}
+_KEYS: Final = ("key", "id", *_COLUMNS["item"], *_COLUMNS["unit"])
+_RATING_NAMES: Final = ("UserID", "MovieID", "Rating", "Timestamp")
+_BESIDE: Final[Mapping[str, tuple[str, ...]]] = {
+    "items": ("movies.dat", "u.item", "movies.csv"),
+    "users": ("users.dat", "u.user"),
+}
+_HEADERS: Final[Mapping[str, tuple[str, ...]]] = {
+    "movies.dat": ("id", "title", "genres"),
+    "users.dat": ("id", "gender", "age", "occupation", "zip"),
+    "u.user": ("id", "age", "gender", "occupation", "zip"),
+}
+_GENRES: Final = (
+    "unknown",
+    "Action",
+    "Adventure",
+    "Animation",
+    "Children's",
+    "Comedy",
+    "Crime",
+    "Documentary",
+    "Drama",
+    "Fantasy",
+    "Film-Noir",
+    "Horror",
+    "Musical",
+    "Mystery",
+    "Romance",
+    "Sci-Fi",
+    "Thriller",
+    "War",
+    "Western",
+)
+_YEAR: Final = re.compile(r"\((\d{4})\)\s*$")
+_LONG_AGO: Final = datetime(1900, 1, 1, tzinfo=UTC)
+
+
+class RatingsFiles:
+    """Reads ratings files of this machine."""
+
+    def read(self, path: str, *, items: str | None = None, users: str | None = None) -> Ratings:
+        """The ratings of `path` with what `items` and `users` say, or the files of MovieLens that lie beside it.
+
+        `.dat` has :: between its columns and `u.data` tabs, both without a header; `.csv` and `.parquet` name theirs:
+        user, item, rating and, where there is one, timestamp (else the order of the file is time). A title's year is
+        its date. Raises InvalidInput where a file or a column is missing or unreadable.
+        """
+        place = Path(path)
+        table = _read(place, _rating_columns)
+        found = {name: _column(table, name, place) for name in ("unit", "item", "rating")}
+        items_path, users_path = (
+            Path(given) if given else _beside(place, what) for given, what in ((items, "items"), (users, "users"))
+        )
+        times = _times(table)
+        return Ratings(
+            units=found["unit"].astype(str).tolist(),
+            items=found["item"].astype(str).tolist(),
+            ratings=_numbers(found["rating"], place),
+            times=times if times is not None else list(range(len(table))),
+            catalogue=_items(items_path) if items_path else [],
+            attributes=_users(users_path) if users_path else {},
+            stamp={
+                "file": place.name,
+                "sha256": hashlib.sha256(place.read_bytes()).hexdigest(),
+                "items_file": items_path.name if items_path else None,
+                "users_file": users_path.name if users_path else None,
+                "has_times": times is not None,
+            },
+        )
+
+
+def _read(path: Path, of_plain: Callable[[Path], "pd.DataFrame"]) -> "pd.DataFrame":
+    """The table of a file; `of_plain` reads one without a header. Raises InvalidInput."""
+    import pandas as pd
+
+    try:
+        if path.suffix == ".parquet":
+            return pd.read_parquet(path)
+        if path.suffix in (".csv", ".gz"):
+            return pd.read_csv(path)
+        return of_plain(path)
+    except (OSError, ValueError, ImportError, UnicodeError) as error:
+        raise InvalidInput(f"{path} cannot be read as a table: {error}") from error
+
+
+def _rating_columns(path: Path) -> "pd.DataFrame":
+    return _split(path, "::" if path.suffix == ".dat" else "\t", _RATING_NAMES)
+
+
+def _split(path: Path, between: str, names: Sequence[str]) -> "pd.DataFrame":
+    """The lines of a file without a header, cut at `between`; `names` are those of its first columns."""
+    import pandas as pd
+
+    lines = [line.split(between) for line in path.read_text(encoding=_encoding(path)).splitlines() if line]
+    width = len(names)
+    short = next((number for number, line in enumerate(lines, 1) if len(line) < width), None)
+    if short is not None or not lines:
+        raise ValueError(f"line {short or 1} has not {width} columns separated by {between!r}")
+    return pd.DataFrame([line[:width] for line in lines], columns=list(names))
+
+
+def _encoding(path: Path) -> str:
+    """MovieLens wrote its older files in Latin 1."""
+    try:
+        path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        return "latin-1"
+    return "utf-8"
+
+
+def _column(table: "pd.DataFrame", name: str, path: Path) -> "pd.Series[str]":
+    found = next((column for column in _COLUMNS[name] if column in table.columns), None)
+    if found is None:
+        has, wanted = ", ".join(map(str, table.columns)), ", ".join(_COLUMNS[name])
+        raise InvalidInput(f"{path} has no column for the {name}: it has {has}; name one of them {wanted}")
+    return table[found]
+
+
+def _numbers(column: "pd.Series[str]", path: Path) -> list[float]:
+    import pandas as pd
+
+    numbers = pd.to_numeric(column, errors="coerce")
+    if bool(numbers.isna().any()):
+        row = int(numbers.isna().to_numpy().argmax())
+        raise InvalidInput(f"{path}: {column.name} of row {row + 1} is {column.iloc[row]!r}, not a number")
+    return [float(each) for each in numbers]
+
+
+def _times(table: "pd.DataFrame") -> list[float] | None:
+    """The first column of time without a gap, as numbers; None where there is none."""
+    import pandas as pd
+
+    for column in _COLUMNS["time"]:
+        if column in table.columns:
+            numbers = pd.to_numeric(table[column], errors="coerce")
+            if not bool(numbers.isna().any()):
+                return [float(each) for each in numbers]
+            moments = pd.to_datetime(table[column], errors="coerce", utc=True)
+            if not bool(moments.isna().any()):
+                return [each.timestamp() for each in moments]
+    return None
+
+
+def _beside(path: Path, what: str) -> Path | None:
+    return next((path.with_name(name) for name in _BESIDE[what] if path.with_name(name).is_file()), None)
+
+
+def _items(path: Path) -> list[Item]:
+    if path.name == "u.item":
+        names = ("id", "title", "released", "video", "url", *_GENRES)
+        table = _read(path, lambda plain: _split(plain, "|", names))
+        records = [
+            {"id": row["id"], "title": row["title"], "genres": [genre for genre in _GENRES if row[genre] == "1"]}
+            for row in table.to_dict("records")
+        ]
+    else:
+        records = _records(path)
+    return [_item(record, path) for record in records]
+
+
+def _item(record: Mapping[str, Json], path: Path) -> Item:
+    title = str(record.get("title") or "")
+    year = _YEAR.search(title)
+    published = datetime(int(year[1]), 1, 1, tzinfo=UTC) if year and year[1] > "1800" else _LONG_AGO
+    kept = {name: value for name, value in record.items() if name not in (*_KEYS, "title")}
+    return Item(key=_key(record, path), title=title, published_at=published, attributes=kept)
+
+
+def _users(path: Path) -> dict[str, Mapping[str, Json]]:
+    found: dict[str, Mapping[str, Json]] = {}
+    for record in _records(path):
+        kept = {name: value for name, value in record.items() if name not in _KEYS}
+        if "zip" in kept:
+            kept["region"] = str(kept.pop("zip"))[:1]
+        found[_key(record, path)] = kept
+    return found
+
+
+def _records(path: Path) -> list[dict[str, Json]]:
+    """The rows of a file; a text with | in it is a list."""
+    between = "|" if path.name == "u.user" else "::"
+    table = _read(path, lambda plain: _split(plain, between, _HEADERS.get(plain.name, ("id",))))
+    return [
+        {str(name): _value(value) for name, value in row.items() if not _is_missing(value)}
+        for row in table.to_dict("records")
+    ]
+
+
+def _value(value: object) -> Json:
+    if isinstance(value, str):
+        if "|" in value:
+            return list(value.split("|"))
+        return value
+    unboxed = value.item() if hasattr(value, "item") else value
+    return unboxed if isinstance(unboxed, (bool, int, float)) else str(unboxed)
+
+
+def _is_missing(value: object) -> bool:
+    return value is None or value != value  # noqa: PLR0124 - NaN is what differs from itself
+
+
+def _key(record: Mapping[str, Json], path: Path) -> str:
+    name = next((name for name in _KEYS if name in record), None)
+    if name is None:
+        raise InvalidInput(f"{path} has no column for the key: name one of them {', '.join(_KEYS[:2])}")
+    return str(record[name])

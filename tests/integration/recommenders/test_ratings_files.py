@@ -1,0 +1,99 @@
+"""Ratings files are read as they are: MovieLens in all three formats, CSV, Parquet."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from lamella.adapters.ratings_files import RatingsFiles
+from lamella.errors import InvalidInput
+
+
+def write(folder: Path, files: dict[str, str], *, encoding: str = "utf-8") -> None:
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding=encoding)
+
+
+def test_movielens_1m_is_read_with_its_movies_and_users(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        {
+            "ratings.dat": "1::1193::5::978300760\n2::661::3::978302109\n",
+            "movies.dat": "1193::Amélie (2001)::Comedy|Romance\n661::James (1996)::Drama\n",
+            "users.dat": "1::F::1::10::48067\n2::M::56::16::70072\n",
+        },
+        encoding="latin-1",
+    )
+    ratings = RatingsFiles().read(str(tmp_path / "ratings.dat"))
+    assert (ratings.units, ratings.items, ratings.ratings) == (["1", "2"], ["1193", "661"], [5.0, 3.0])
+    assert ratings.times == [978300760.0, 978302109.0]
+    amelie = ratings.catalogue[0]
+    assert (amelie.key, amelie.title, amelie.published_at.year) == ("1193", "Amélie (2001)", 2001)
+    assert amelie.attributes == {"genres": ["Comedy", "Romance"]}
+    assert ratings.attributes["2"] == {"gender": "M", "age": "56", "occupation": "16", "region": "7"}
+    assert ratings.stamp["items_file"] == "movies.dat"
+
+
+def test_movielens_100k_is_read_with_its_items_and_users(tmp_path: Path) -> None:
+    flags = "|".join("1" if place in (1, 5) else "0" for place in range(19))
+    write(
+        tmp_path,
+        {
+            "u.data": "196\t242\t3\t881250949\n",
+            "u.item": f"242|Kolya (1996)|24-Jan-1997||http://x|{flags}\n",
+            "u.user": "196|49|M|writer|55105\n",
+        },
+    )
+    ratings = RatingsFiles().read(str(tmp_path / "u.data"))
+    assert (ratings.units, ratings.items, ratings.ratings, ratings.times) == (["196"], ["242"], [3.0], [881250949.0])
+    assert ratings.catalogue[0].attributes == {"genres": ["Action", "Comedy"]}
+    assert ratings.attributes["196"]["occupation"] == "writer"
+
+
+def test_movielens_csv_is_read_with_its_movies(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        {
+            "ratings.csv": "userId,movieId,rating,timestamp\n1,31,2.5,1260759144\n",
+            "movies.csv": 'movieId,title,genres\n31,"Dangerous Minds, The (1995)",Drama|Crime\n',
+        },
+    )
+    ratings = RatingsFiles().read(str(tmp_path / "ratings.csv"))
+    assert (ratings.ratings, ratings.catalogue[0].title) == ([2.5], "Dangerous Minds, The (1995)")
+
+
+def test_a_parquet_file_whose_times_have_gaps_takes_the_next_column_of_time(tmp_path: Path) -> None:
+    table = pd.DataFrame({"user": [7, 7], "item": ["a", "b"], "rating": [4, 5], "ts": [None, 3.0], "seq": [1, 0]})
+    table.to_parquet(tmp_path / "r.parquet")
+    ratings = RatingsFiles().read(str(tmp_path / "r.parquet"))
+    assert (ratings.units, ratings.items, ratings.times) == (["7", "7"], ["a", "b"], [1.0, 0.0])
+
+
+def test_tables_of_items_and_users_may_be_named(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        {
+            "r.csv": "user,item,rating\nx,a,1\ny,b,2\n",
+            "i.csv": "key,title,category,author\na,Cats,pets,Ann\nb,Votes,news,\n",
+            "u.csv": "id,age,interests\nx,31,cats|cars\n",
+        },
+    )
+    ratings = RatingsFiles().read(str(tmp_path / "r.csv"), items=str(tmp_path / "i.csv"), users=str(tmp_path / "u.csv"))
+    assert ratings.times == [0, 1]
+    assert ratings.catalogue[1].attributes == {"category": "news"}
+    assert ratings.attributes == {"x": {"age": 31, "interests": ["cats", "cars"]}}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "sentence"),
+    [
+        ("r.csv", "user,rating\nx,1\n", "no column for the item: it has user, rating"),
+        ("r.csv", "user,item,rating\nx,a,good\n", "rating of row 1 is 'good', not a number"),
+        ("r.dat", "1::2\n", "line 1 has not 4 columns"),
+        ("r.parquet", "PAR", "cannot be read as a table"),
+    ],
+)
+def test_an_unusable_file_is_refused_with_the_reason(tmp_path: Path, name: str, text: str, sentence: str) -> None:
+    write(tmp_path, {name: text})
+    with pytest.raises(InvalidInput, match=sentence):
+        RatingsFiles().read(str(tmp_path / name))
