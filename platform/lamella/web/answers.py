@@ -1,7 +1,7 @@
 """What the admin API answers, as models: they make the OpenAPI document, and a test holds the real answers to them."""
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Literal
 
 from pydantic import BaseModel, Field, JsonValue, create_model
 
