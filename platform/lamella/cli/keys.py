@@ -14,7 +14,9 @@ def keys() -> None:
 
 
 @keys.command()
-@click.option("--role", default="admin", show_default=True, help="client, viewer, experimenter, approver or admin.")
+@click.option(
+    "--role", default="admin", show_default=True, help="collector, client, viewer, experimenter, approver or admin."
+)
 @click.option("--name", help="Name of the key.  [default: the role and a number]")
 @data_dir
 @example("lamella keys create --role client --name website")

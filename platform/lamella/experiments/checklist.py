@@ -152,7 +152,8 @@ def start_faults(configuration: Configuration, experiment: Experiment, metrics: 
         faults.append(f"the control {controls[0].key!r} has weight {controls[0].weight}; give it a weight above 0")
     if not experiment.ranges:
         faults.append("it has no buckets; give it free ranges of its layer")
-    return [*faults, *_launch_faults(configuration, experiment), *plan_faults(experiment.plan, metrics)]
+    known = {*metrics, *(one.key for one in configuration.metrics)}
+    return [*faults, *_launch_faults(configuration, experiment), *plan_faults(experiment.plan, known)]
 
 
 def variant_faults(configuration: Configuration, experiment: Experiment) -> list[str]:

@@ -166,6 +166,7 @@ class AnalysisPlan:
 
     `method` is group_sequential (needs `planned_days`), always_valid or fixed_horizon. `alpha` is two-sided.
     `power` is the wanted chance to find `minimum_effect`, a relative lift. The verdict waits for `minimum_days`.
+    The past of `covariate_days` adjusts every metric by itself, and by that of the built-in `covariate_metrics` too.
     """
 
     primary_metric: str
@@ -180,6 +181,7 @@ class AnalysisPlan:
     minimum_days: int = 7
     correction: str = "holm"
     covariate_days: int = 0
+    covariate_metrics: tuple[str, ...] = ()
     on_verdict: str = "recommend"
 
 
@@ -238,6 +240,55 @@ class Experiment:
     start_faults: tuple[str, ...] = ()
 
 
+class MeasuredKind(StrEnum):
+    """How a declared metric makes one figure of the events of an arm's units."""
+
+    MEAN = "mean"
+    PROPORTION = "proportion"
+    RATIO = "ratio"
+    QUANTILE = "quantile"
+    RETENTION = "retention"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measure:
+    """Events of one kind that meet `filter` (JsonLogic over their properties): how many, or the sum of `property`."""
+
+    event: str
+    property: str | None = None
+    filter: Json = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """The time since a unit's first exposure that counts: from `start_hours` up to, not including, `end_hours`.
+
+    Without an end everything until the report counts.
+    """
+
+    start_hours: float = 0.0
+    end_hours: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeclaredMetric:
+    """A metric that the installation declares; `measures` says what its fields mean and what may go together."""
+
+    key: str
+    label: str
+    label_zh: str
+    kind: MeasuredKind
+    measure: Measure
+    denominator: Measure | None = None
+    window: Window = field(default_factory=Window)
+    winsorise: float | None = None
+    quantile: float | None = None
+    direction: str = "increase"
+    minimum_effect: float | None = None
+    unit: str = "count"
+    description: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Configuration:
     """Everything that decides an assignment, at one version. Keys are unique within each tuple."""
@@ -249,3 +300,4 @@ class Configuration:
     killed: bool = False
     domains: tuple[Domain, ...] = ()
     holdouts: tuple[Holdout, ...] = ()
+    metrics: tuple[DeclaredMetric, ...] = ()

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Protocol
 
 from lamella.experiments.model import Configuration, Json
+from lamella.services.record_ports import RecordCounts
 from lamella.stats.moments import Moments
 
 
@@ -79,7 +80,7 @@ class ConfigurationStore(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
-    """Who calls: the key's name and role (viewer, experimenter, approver, admin; client for traffic).
+    """Who calls: the key's name and role (collector, client, viewer, experimenter, approver, admin).
 
     `projects` are those that the key reaches in the admin API, None for every one. It is unknown from `expires_at` on.
     """
@@ -158,7 +159,8 @@ class ArmTotals:
     """One variant of one phase: the moments of its unit-level columns over all exposed units, and its traffic.
 
     `moments.columns` names the columns in order. `crossed` counts units that were also exposed to another
-    variant of the phase (they are out of `moments`). `slates` and `fallback_slates` count requests.
+    variant of the phase (they are out of `moments`). `slates` and `fallback_slates` count requests. `source` is "kept"
+    where it came from the kept moments, last refreshed at `kept_at` and corrected for what changed since; else "scan".
     """
 
     variant: str
@@ -166,6 +168,8 @@ class ArmTotals:
     crossed: int
     slates: int
     fallback_slates: int
+    source: str = "scan"
+    kept_at: datetime | None = None
 
 
 class AnalysisStore(Protocol):
@@ -184,6 +188,10 @@ class AnalysisStore(Protocol):
         One grouped query. Columns are those of the per-unit totals, plus `pre_` columns (the same totals before
         the unit's first exposure, since `covariate_since`) and `has_pre` (1.0 where there was any such traffic).
         """
+        ...
+
+    def record_counts(self, phase: int) -> RecordCounts:
+        """What came late, was refused, or is left out of the analysis of a phase."""
         ...
 
     def save_report(self, experiment: str, phase: int, as_of: datetime, document: Mapping[str, Json]) -> int:

@@ -10,6 +10,7 @@ from lamella import __version__
 from lamella.bootstrap.web import Services
 from lamella.services.rates import Rates
 from lamella.web.api import (
+    collecting,
     configuration,
     experiments,
     exposures,
@@ -18,9 +19,11 @@ from lamella.web.api import (
     history,
     keys,
     layers,
+    metrics,
     models,
     ofrep,
     parts,
+    records,
     reports,
     serving,
     snapshot,
@@ -30,6 +33,8 @@ from lamella.web.api import (
 )
 from lamella.web.auditing import install_auditing
 from lamella.web.auth import install_auth
+from lamella.web.cors import install_cors
+from lamella.web.gauges import QuarantineGauge
 from lamella.web.limits import install_limits
 from lamella.web.openapi import install_openapi
 from lamella.web.polling import Poller
@@ -82,8 +87,10 @@ def create_app(services: Services, *, secret: bytes) -> APIFlask:
     for module in (
         health,
         serving,
+        collecting,
         configuration,
         layers,
+        metrics,
         spaces,
         parts,
         history,
@@ -93,6 +100,7 @@ def create_app(services: Services, *, secret: bytes) -> APIFlask:
         reports,
         models,
         keys,
+        records,
         pages,
         documentation,
     ):
@@ -101,9 +109,10 @@ def create_app(services: Services, *, secret: bytes) -> APIFlask:
         app.register_blueprint(standard.blueprint)
     install_problems(app)
     install_openapi(app)
-    # The order of what happens before a view: id and clock, access, rate, the body's size and type, the audit's row,
-    # the answer that is kept already. What happens after one comes the other way round.
+    # The order of what happens before a view: id and clock, other origins, access, rate, the body's size and type, the
+    # audit's row, the answer that is kept already. What happens after one comes the other way round.
     install_telemetry(app, telemetry)
+    install_cors(app, services.settings.origins)
     install_auth(app, services.keys, host=services.settings.host)
     ofrep.install_ofrep(app, Rates(services.settings.ofrep_rate_per_second))
     install_limits(app, Rates(services.settings.rate_per_second))
@@ -131,6 +140,7 @@ def _wire(services: Services, telemetry: Telemetry) -> Wired:
     return Wired(
         services=services,
         telemetry=telemetry,
+        quarantine_gauge=QuarantineGauge(services.quarantine),
         snapshot_poller=Poller(
             "snapshot", services.snapshots, services.settings.snapshot_poll_seconds, then=show_version
         ),

@@ -9,14 +9,8 @@ from pydantic import BaseModel
 from lamella.web.answers import ANSWERS, PROPOSING, ConfigurationBody
 from lamella.web.auth import PAGES, PUBLIC, access_of
 from lamella.web.problems import MEDIA_TYPE
-from lamella.web.schemas import (
-    EvaluationBody,
-    EvaluationFailure,
-    EventsBody,
-    ExposuresBody,
-    Problem,
-    RecommendationBody,
-)
+from lamella.web.schemas import EvaluationBody, EvaluationFailure, Problem
+from lamella.web.traffic_schemas import EventsBody, ExposuresBody, RecommendationBody
 
 DESCRIPTION: Final = (
     "Layered online experiments for recommenders. Every error is application/problem+json with a stable `code`; "
@@ -32,7 +26,11 @@ HAND_PARSED: Final[Mapping[str, type[BaseModel]]] = {
 }
 """Routes that read their body themselves, with the model that says what they accept."""
 
+AS_TEXT: Final = frozenset({"serving.take_events"})
+"""Routes that take their JSON as text/plain too, with a collector's key in the query: what a beacon can send."""
+
 _BEARER: Final = "bearer"
+_QUERY: Final = "collector"
 _SHARED_ANSWERS: Final[Mapping[str, str]] = {
     "401": "No usable key",
     "403": "The key's role does not reach this far",
@@ -53,7 +51,10 @@ def install_openapi(app: APIFlask) -> None:
     app.config["AUTO_VALIDATION_ERROR_RESPONSE"] = False
     app.config["AUTO_404_RESPONSE"] = False
     app.config["VALIDATION_ERROR_STATUS_CODE"] = 400
-    app.security_schemes = {_BEARER: {"type": "http", "scheme": "bearer", "bearerFormat": "lam_ and 43 characters"}}
+    app.security_schemes = {
+        _BEARER: {"type": "http", "scheme": "bearer", "bearerFormat": "lam_ and 43 characters"},
+        _QUERY: {"type": "apiKey", "in": "query", "name": "key", "description": "the key of a collector only"},
+    }
 
     @app.spec_processor
     def complete(spec: dict[str, Any] | str) -> dict[str, Any] | str:
@@ -108,6 +109,9 @@ def _complete(app: APIFlask, schemas: dict[str, Any], endpoint: str, operation: 
             "required": True,
             "content": {"application/json": {"schema": _reference(model)}},
         }
+    if endpoint in AS_TEXT:
+        operation["security"].append({_QUERY: []})
+        operation["requestBody"]["content"]["text/plain"] = {"schema": {"type": "string"}}
     answers = operation.setdefault("responses", {})
     if not any(status < "300" for status in answers):
         answers["200"] = {"description": "Done", "content": {"application/json": {"schema": {"type": "object"}}}}

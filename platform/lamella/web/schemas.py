@@ -20,7 +20,7 @@ Identifier: TypeAlias = Annotated[str, Field(min_length=1, max_length=256)]
 Text: TypeAlias = Annotated[str, Field(max_length=10_000)]
 UnitName: TypeAlias = Literal["user", "device", "session"]
 ParameterTypeName: TypeAlias = Literal["string", "integer", "float", "boolean", "object"]
-Role: TypeAlias = Literal["client", "viewer", "experimenter", "approver", "admin"]
+Role: TypeAlias = Literal["collector", "client", "viewer", "experimenter", "approver", "admin"]
 
 
 class Strict(BaseModel):
@@ -109,6 +109,7 @@ class PlanBody(Strict):
     minimum_days: int = 7
     correction: str = "holm"
     covariate_days: int = 0
+    covariate_metrics: list[Key] = Field(default_factory=list)
     on_verdict: str = "recommend"
 
 
@@ -255,6 +256,39 @@ class HoldoutPatch(Strict):
     description: Text | None = None
 
 
+class MeasureBody(Strict):
+    """Events of one kind that meet `filter`, JsonLogic over their properties: how many, or the sum of `property`."""
+
+    event: Literal["slate", "impression", "click", "read", "interaction", "custom", "exposure"]
+    property: Key | None = None
+    filter: JsonValue = None
+
+
+class WindowBody(Strict):
+    """The time since a unit's first exposure that counts, from `start_hours` up to, not including, `end_hours`."""
+
+    start_hours: float = 0.0
+    end_hours: float | None = None
+
+
+class MetricBody(Strict):
+    """A metric by declaration. A ratio has a `denominator`, a quantile its `quantile`, retention a window's end."""
+
+    key: Key
+    kind: Literal["mean", "proportion", "ratio", "quantile", "retention"]
+    measure: MeasureBody
+    label: Text | None = None
+    label_zh: Text | None = None
+    denominator: MeasureBody | None = None
+    window: WindowBody | None = None
+    winsorise: float | None = None
+    quantile: float | None = None
+    direction: Literal["increase", "decrease"] = "increase"
+    minimum_effect: float | None = None
+    unit: Literal["share", "seconds", "count"] = "count"
+    description: Text = ""
+
+
 class WebhookBody(Strict):
     """Whom to tell, and about which events: `experiment.start`, `experiment.*` or `*`."""
 
@@ -301,66 +335,11 @@ class KeyBody(Strict):
     expires_at: Time | None = None
 
 
-class RecommendationBody(Strict):
-    """Who asks, what is known about the request, and how many items are wanted (missing: the layers decide).
+class FlagBody(Strict):
+    """Why a unit is left out of every analysis."""
 
-    A caller that retries sends its own `request_id`: the same one is recorded once. `preview` is the token of a link
-    that shows one variant.
-    """
-
-    unit: Identifier
-    context: dict[str, JsonValue] = Field(default_factory=dict)
-    k: Annotated[int, Field(ge=1, le=100)] | None = None
-    exclude: Annotated[list[Identifier], Field(max_length=1_000)] = Field(default_factory=list)
-    request_id: Identifier | None = None
-    preview: Identifier | None = None
-
-
-class EventBody(BaseModel):
-    """One event; `read_seconds` and `completion` belong to a read, `action` to an interaction."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    kind: Literal["click", "read", "interaction"]
-    event_id: Identifier
-    request_id: Identifier
-    unit: Identifier
-    item: Identifier
-    time: Time
-    read_seconds: float | None = None
-    completion: float | None = None
-    action: Annotated[str, Field(max_length=32)] | None = None
-
-
-class EventsBody(Strict):
-    """Up to 1,000 events; each is accepted or rejected by itself."""
-
-    events: Annotated[list[EventBody], Field(min_length=1, max_length=1_000)]
-
-
-class ExposureBody(BaseModel):
-    """The first time that a unit met a variant outside of a slate; names an experiment, a parameter or a phase.
-
-    A stated `variant` is recorded as it is; where it is missing, the unit is assigned as the exposure arrives.
-    """
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    exposure_id: Identifier
-    unit: Identifier
-    experiment: Key | None = None
-    parameter: Key | None = None
-    phase: int | None = None
-    variant: Identifier | None = None
-    counted: bool = True
-    time: Time | None = None
-    context: dict[str, JsonValue] | None = None
-
-
-class ExposuresBody(Strict):
-    """Up to 1,000 exposures; each is accepted or rejected by itself."""
-
-    exposures: Annotated[list[ExposureBody], Field(min_length=1, max_length=1_000)]
+    reason: Literal["bot", "internal"] = "internal"
+    detail: Annotated[str, Field(max_length=256)] = ""
 
 
 class EvaluationBody(BaseModel):

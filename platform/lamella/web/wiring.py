@@ -7,10 +7,21 @@ from typing import Final, cast
 from flask import Flask, current_app
 
 from lamella.bootstrap.web import ReadinessCheck, Services
+from lamella.web.gauges import QuarantineGauge
 from lamella.web.polling import Poller
 from lamella.web.telemetry import Telemetry
 
-__all__ = ["ReadinessCheck", "Services", "Wired", "hold", "pollers_of", "refresh_snapshot", "services", "telemetry"]
+__all__ = [
+    "ReadinessCheck",
+    "Services",
+    "Wired",
+    "hold",
+    "pollers_of",
+    "quarantine_gauge",
+    "refresh_snapshot",
+    "services",
+    "telemetry",
+]
 
 _EXTENSION: Final = "lamella"
 
@@ -21,6 +32,7 @@ class Wired:
 
     services: Services
     telemetry: Telemetry
+    quarantine_gauge: QuarantineGauge
     snapshot_poller: Poller
     model_poller: Poller | None
 
@@ -38,6 +50,11 @@ def services() -> Services:
 def telemetry() -> Telemetry:
     """The metrics of the application that handles this request."""
     return _wired(current_app).telemetry
+
+
+def quarantine_gauge() -> QuarantineGauge:
+    """How full the quarantine is, for /metrics."""
+    return _wired(current_app).quarantine_gauge
 
 
 def refresh_snapshot() -> None:

@@ -10,11 +10,16 @@ from lamella.adapters.sql.analysis import SqlAnalysisStore
 from lamella.adapters.sql.catalogue import SqlCatalogue, SqlModelCatalogue, SqlTrainingRuns
 from lamella.adapters.sql.configuration import SqlConfigurationStore
 from lamella.adapters.sql.engine import create_engine
+from lamella.adapters.sql.erasure import SqlUnitRecords
+from lamella.adapters.sql.flags import SqlFlagStore
 from lamella.adapters.sql.journal import SqlJournal
 from lamella.adapters.sql.keys import SqlKeyStore
+from lamella.adapters.sql.quarantine import SqlQuarantine
 from lamella.adapters.sql.record import SqlRecordStore
 from lamella.adapters.sql.training import SqlTrainingStore
 from lamella.events.codec import Record, encode
+from lamella.services.archive_ports import UnitRecords
+from lamella.services.flagging import FlagStore
 from lamella.services.ports import (
     AnalysisStore,
     Catalogue,
@@ -27,6 +32,7 @@ from lamella.services.ports import (
     TrainingRuns,
     TrainingStore,
 )
+from lamella.services.quarantine import Quarantine
 from lamella.testing.analysis import MemoryAnalysisStore
 from lamella.testing.fakes import (
     FakeClock,
@@ -38,6 +44,7 @@ from lamella.testing.fakes import (
 )
 from lamella.testing.record import MemoryRecord
 from lamella.testing.traffic import NOW
+from lamella.testing.units import MemoryFlagStore, MemoryQuarantine, MemoryUnitRecords
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +60,9 @@ class Stores:
     models: ModelCatalogue
     runs: TrainingRuns
     training: TrainingStore
+    flags: FlagStore
+    quarantine: Quarantine
+    units: UnitRecords
 
     def take(self, *batches: Iterable[Record]) -> IngestReceipt:
         """Appends each batch and ingests all of them at once."""
@@ -72,6 +82,9 @@ def sql_stores(engine: sa.Engine, *, limit: int = 100) -> Stores:
         models=SqlModelCatalogue(engine),
         runs=SqlTrainingRuns(engine),
         training=SqlTrainingStore(engine),
+        flags=SqlFlagStore(engine),
+        quarantine=SqlQuarantine(engine),
+        units=SqlUnitRecords(engine, FakeClock(NOW)),
     )
 
 
@@ -87,7 +100,16 @@ def memory_stores(*, limit: int = 100) -> Stores:
         models=MemoryModelCatalogue(),
         runs=MemoryTrainingRuns(),
         training=record,
+        flags=MemoryFlagStore(record),
+        quarantine=MemoryQuarantine(record),
+        units=MemoryUnitRecords(record),
     )
+
+
+@pytest.fixture
+def fresh_stores() -> Stores:
+    """Ports in memory that have recorded nothing: what the others are held against."""
+    return memory_stores()
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgresql"])

@@ -19,6 +19,7 @@ from lamella.services.keys import ROLES, Keys
 from lamella.services.previewing import Previews
 from lamella.services.recommending import Recommending
 from lamella.services.recording import Recording
+from lamella.services.units import Units
 from lamella.services.webhooks import Webhooks
 from lamella.testing.admin import MemoryAnswerStore, MemoryAuditLog, MemoryProposalStore, MemoryWebhookStore
 from lamella.testing.analysis import MemoryAnalysisStore
@@ -34,6 +35,13 @@ from lamella.testing.fakes import (
     MemoryTrainingRuns,
 )
 from lamella.testing.record import MemoryRecord
+from lamella.testing.units import (
+    MemoryArchive,
+    MemoryFlagStore,
+    MemoryOldFacts,
+    MemoryQuarantine,
+    MemoryUnitRecords,
+)
 from lamella.web.app import create_app
 from unit.reporting import samples
 
@@ -108,6 +116,7 @@ def make_lab(*, settings: Settings | None = None, readiness: tuple[ReadinessChec
     keys = Keys(MemoryKeyStore(), clock)
     tasks = MemoryTaskQueue()
     previews = Previews(Secrets(), clock)
+    exposing = Exposing(snapshots, record, clock)
     services = Services(
         settings=settings or Settings(),
         clock=clock,
@@ -123,8 +132,8 @@ def make_lab(*, settings: Settings | None = None, readiness: tuple[ReadinessChec
             new_id=map("request-{}".format, itertools.count(1)).__next__,
             deadline_seconds=1.0,
         ),
-        recording=Recording(record, clock),
-        exposing=Exposing(snapshots, record, clock),
+        recording=Recording(record, clock, exposures=exposing.reader),
+        exposing=exposing,
         configuring=configuring,
         keys=keys,
         configuration=store,
@@ -146,6 +155,10 @@ def make_lab(*, settings: Settings | None = None, readiness: tuple[ReadinessChec
             ["ctr", "reading_depth"],
             approvals_required=(settings or Settings()).approvals_required,
         ),
+        units=Units(MemoryUnitRecords(record), MemoryOldFacts(), MemoryArchive(), store, clock),
+        flags=MemoryFlagStore(record),
+        quarantine=MemoryQuarantine(record),
+        old_facts=MemoryOldFacts(),
         readiness=readiness,
     )
     return Lab(

@@ -13,6 +13,7 @@ PUBLIC_ROUTES = {
     "/docs",
     "/login",
     "/logout",
+    "/v1/lamella.js",
     "/report.css",
     "/static/<path:filename>",
 }

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from lamella.errors import InvalidInput
 from lamella.web.parsing import CONTEXT_BYTES, TEXT_LENGTH, parse_batch, parse_wanted
-from lamella.web.schemas import RecommendationBody
+from lamella.web.traffic_schemas import RecommendationBody
 
 texts = st.text("ab 安é\n\0\x7f", max_size=6)
 json_values = st.recursive(

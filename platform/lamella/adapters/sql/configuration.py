@@ -15,6 +15,7 @@ from lamella.adapters.sql.schema import (
     experiment,
     holdout,
     layer,
+    metric,
     parameter,
     phase,
     revision,
@@ -34,6 +35,7 @@ from lamella.experiments.document import (
     parameter_document,
     parameter_from_document,
 )
+from lamella.experiments.measures import metric_document, metric_from_document
 from lamella.experiments.model import Configuration, Experiment, Json
 from lamella.services.ports import Revision
 
@@ -43,6 +45,7 @@ _TABLES: Final = {
     "experiment": experiment,
     "domain": domain,
     "holdout": holdout,
+    "metric": metric,
 }
 
 
@@ -76,14 +79,14 @@ class SqlConfigurationStore:
             killed=head.killed,
             domains=tuple(map(domain_from_document, held["domain"])),
             holdouts=tuple(map(holdout_from_document, held["holdout"])),
+            metrics=tuple(map(metric_from_document, held["metric"])),
         )
 
     def commit(self, after: Configuration, *, author: str, action: str, at: datetime) -> Configuration:
         """Store `after`, made from version `after.version`; the stored value has the next version.
 
-        Writes a revision for each layer, parameter, experiment, domain and holdout that differs, and for the kill
-        switch, in the same transaction. Raises ConfigurationMoved, and changes nothing, if the newest version is
-        not `after.version`.
+        Writes a revision for each thing that differs, and for the kill switch, in the same transaction. Raises
+        ConfigurationMoved, and changes nothing, if the newest version is not `after.version`.
         """
         stored = replace(after, version=after.version + 1)
         with writing(self._engine) as connection:
@@ -152,6 +155,7 @@ def _documents(of: Configuration) -> dict[str, dict[str, Mapping[str, Json]]]:
         "experiment": {each.key: experiment_document(each) for each in of.experiments},
         "domain": {each.key: domain_document(each) for each in of.domains},
         "holdout": {each.key: holdout_document(each) for each in of.holdouts},
+        "metric": {each.key: metric_document(each) for each in of.metrics},
     }
 
 

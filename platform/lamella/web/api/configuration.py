@@ -1,4 +1,4 @@
-"""The kill switch, explanations and the metrics."""
+"""The kill switch and explanations."""
 
 import orjson
 from apiflask import APIBlueprint
@@ -6,16 +6,12 @@ from flask.typing import ResponseReturnValue
 
 from lamella.errors import InvalidInput
 from lamella.experiments.explain import explain
-from lamella.experiments.model import Json
-from lamella.metrics.definitions import METRICS, Metric
 from lamella.web.approvals import submit
 from lamella.web.auth import needs
-from lamella.web.paging import page
 from lamella.web.parsing import parse_context, parse_text
 from lamella.web.preconditions import shown
-from lamella.web.queries import ExplainQuery, PageQuery
+from lamella.web.queries import ExplainQuery
 from lamella.web.schemas import KillSwitchBody
-from lamella.web.scopes import own_scope
 from lamella.web.wiring import services
 
 blueprint = APIBlueprint("configuration", __name__, url_prefix="/v1/admin", tag="Configuration")
@@ -48,28 +44,6 @@ def explain_unit(query_data: ExplainQuery) -> ResponseReturnValue:
     if faults:
         raise InvalidInput(*faults)
     return explain(services().snapshots.current(), unit, context)
-
-
-@blueprint.get("/metrics")
-@blueprint.input(PageQuery, location="query")
-@needs("viewer", scope=own_scope)
-def list_metrics(query_data: PageQuery) -> ResponseReturnValue:
-    """Every metric that a plan may name, with how it is computed and which way is better."""
-    metrics, cursor = page(list(METRICS.values()), query_data, lambda each: each.key)
-    return {"metrics": [_metric(each) for each in metrics], "next_cursor": cursor}
-
-
-def _metric(metric: Metric) -> dict[str, Json]:
-    return {
-        "key": metric.key,
-        "label": metric.label,
-        "label_zh": metric.label_zh,
-        "kind": metric.kind.value,
-        "unit": metric.unit.value,
-        "direction": metric.direction.value,
-        "numerator": list(metric.numerator),
-        "denominator": metric.denominator,
-    }
 
 
 def _read_context(text: str, faults: list[str]) -> object:

@@ -9,10 +9,11 @@ from flask import Response, request
 from flask.typing import ResponseReturnValue
 
 from lamella.errors import ModelFault, NotFound, Overloaded, StoreUnavailable, Unavailable
+from lamella.services.keys import COLLECTOR
 from lamella.services.recommending import Answer
 from lamella.web.auth import needs
-from lamella.web.parsing import Wanted, parse_batch, parse_wanted
-from lamella.web.requests import read_object
+from lamella.web.parsing import Wanted, parse_events, parse_wanted
+from lamella.web.requests import read_events, read_object
 from lamella.web.wiring import services, telemetry
 
 blueprint = APIBlueprint("serving", __name__, url_prefix="/v1", tag="Serving")
@@ -32,17 +33,23 @@ def recommend() -> ResponseReturnValue:
 
 
 @blueprint.post("/events")
-@blueprint.doc(responses={202: "Durable: how many were accepted, and why each other was rejected", 429: "Inbox full"})
-@needs("client")
+@blueprint.doc(responses={202: "Durable: what became of each event, and why", 429: "Inbox full"})
+@needs(COLLECTOR, is_key_in_query=True)
 def take_events() -> ResponseReturnValue:
-    """Takes clicks, reads and interactions; each is accepted or rejected by itself."""
-    events = parse_batch(read_object(request.get_data()))
+    """Takes clicks, reads, interactions, custom numbers and exposures; each is accepted, duplicate or rejected."""
+    events, sent_at = parse_events(read_events(request.get_data()))
     with counting_appends("events"):
-        receipt = services().recording.events(events)
-    telemetry().events.labels("accepted").inc(receipt.accepted)
-    telemetry().events.labels("rejected").inc(len(receipt.rejected))
+        receipt = services().recording.events(events, sent_at=sent_at)
+    numbers = telemetry()
+    numbers.events.labels("accepted").inc(receipt.accepted)
+    numbers.events.labels("duplicate").inc(receipt.duplicate)
+    numbers.events.labels("rejected").inc(len(receipt.rejected))
+    for each in receipt.rejected:
+        numbers.rejections.labels(each.code).inc()
     document = {
         "accepted": receipt.accepted,
+        "duplicate": receipt.duplicate,
+        "verdicts": receipt.verdicts,
         "rejected": [
             {"index": each.index, "event_id": each.event_id, "code": each.code, "reason": each.reason}
             for each in receipt.rejected
