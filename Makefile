@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 PYTEST_ARGS ?= -n 2 --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long check lint format types layers lock clean
+.PHONY: help install demo error-rates test test-long faults check lint format types layers lock clean
 
 help:  ## What can be made
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -30,6 +30,12 @@ test: install  ## All tests, with their own PostgreSQL and Valkey
 
 test-long: install  ## The long forms of tests: 100,000 units against flagd's evaluator
 	@$(BIN)/python -m pytest -n 2 -m long
+
+error-rates: install  ## Measure docs/error-rates.md anew (about 15 minutes on one core)
+	@$(BIN)/python benchmarks/error_rates.py --out docs/error-rates.md
+
+faults: install  ## Processes killed, disks full, clocks wrong: the long form, with its figures
+	@$(BIN)/python -m pytest -m slow -q -s tests/e2e/test_faults_kills.py tests/e2e/test_faults_record.py
 
 lint: install  ## Style and unused dependencies
 	@$(BIN)/ruff check

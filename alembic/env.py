@@ -7,7 +7,9 @@ from typing import Final
 
 import sqlalchemy as sa
 from alembic import context
+from sqlalchemy.schema import Index, SchemaItem
 
+from lamella.adapters.sql import admin_schema, kept_schema  # noqa: F401 - they bring their tables
 from lamella.adapters.sql.engine import create_engine, writing
 from lamella.adapters.sql.schema import FACTS, metadata
 from lamella.config import Settings
@@ -21,12 +23,23 @@ def is_ours(name: str | None, kind: str, _parents: MutableMapping[str, str | Non
     return not (kind == "table" and name is not None and _PARTITION.fullmatch(name))
 
 
+def belongs(thing: SchemaItem, *_other: object) -> bool:
+    """Whether autogenerate compares the thing: not what the schema has for the other kind of store only."""
+    is_index = isinstance(thing, Index)
+    return not (
+        is_index
+        and context.get_context().dialect.name == "sqlite"
+        and thing.dialect_options["postgresql"]["using"] == "brin"
+    )
+
+
 def run(connection: sa.Connection) -> None:
     """Applies the migrations in the transaction of the connection."""
     context.configure(
         connection=connection,
         target_metadata=metadata,
         include_name=is_ours,
+        include_object=belongs,
         render_as_batch=connection.dialect.name == "sqlite",
         transactional_ddl=True,
     )

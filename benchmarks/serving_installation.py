@@ -5,8 +5,6 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from lamella.recommenders.layers import Layer as Dense
-from lamella.recommenders.layers import Tail
 
 from lamella.adapters.sql.migrations import upgrade
 from lamella.bootstrap.stores import stores
@@ -26,6 +24,8 @@ from lamella.experiments.model import (
     Variant,
 )
 from lamella.recommenders.artifact import FactorModel
+from lamella.recommenders.layers import Layer as Dense
+from lamella.recommenders.layers import Tail
 from lamella.recommenders.registry import FolderRegistry, TrainedModel
 from lamella.services.keys import Keys
 

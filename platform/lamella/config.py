@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from lamella.errors import InvalidSettings
+from lamella.errors import InvalidRule, InvalidSettings
+from lamella.services.flagging import DEFAULT_RULE, Flagging
 
 PREFIX: Final = "LAMELLA_"
 
@@ -27,6 +28,24 @@ def _redis_url(url: str) -> str:
     if scheme not in ("redis", "rediss", "unix"):
         raise ValueError(f"has scheme {scheme!r}; use redis://host:6379/0")
     return url
+
+
+def _origins(text: str) -> str:
+    origins = [each.strip() for each in text.split(",")]
+    for each in origins:
+        parts = urlsplit(each)
+        is_origin = parts.scheme in ("http", "https") and each == f"{parts.scheme}://{parts.netloc}" and parts.hostname
+        if each != "*" and not is_origin:
+            raise ValueError(f"has {each!r}; use origins like https://www.example.org, separated by commas, or *")
+    return ",".join(origins).lower()
+
+
+def _rule(text: str) -> str:
+    try:
+        Flagging(text)
+    except InvalidRule as error:
+        raise ValueError(f"is no rule: {error}") from None
+    return text
 
 
 class Settings(BaseModel):
@@ -51,6 +70,9 @@ class Settings(BaseModel):
     web_processes: int = Field(1, ge=1, le=256, description="web worker processes")
     web_threads: int = Field(8, ge=1, le=512, description="threads of a web process")
     worker_processes: int = Field(2, ge=1, le=256, description="Celery worker processes")
+    cors_origins: Annotated[str, AfterValidator(_origins)] | None = Field(
+        None, description="origins of the pages that may call this service from a browser, with commas; * for all"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
     log_format: Literal["json", "console"] = Field("json", description="one JSON object a line, or text for people")
     snapshot_poll_seconds: float = Field(
@@ -60,6 +82,18 @@ class Settings(BaseModel):
     analyse_seconds: float = Field(60.0, ge=0.5, le=86400, description="how often running experiments are analysed")
     inbox_limit: int = Field(100_000, ge=1, description="batches that may wait in the inbox before 429")
     stage_deadline_ms: int = Field(200, ge=1, le=60_000, description="time of a model in one stage before its fallback")
+    archive_dir: Path | None = Field(None, description="folder of the archive of old facts; empty: data_dir/archive")
+    retention_days: int = Field(
+        0, ge=0, le=36_500, description="days after which a month of facts moves to the archive; 0: never"
+    )
+    quarantine_days: int = Field(
+        90, ge=0, le=36_500, description="days that refused records are kept for inspection; 0: for ever"
+    )
+    bot_rule: Annotated[str, AfterValidator(_rule)] | None = Field(
+        None, description="JsonLogic rule over the context that tells bots; empty: by user_agent; false: nobody"
+    )
+    bot_slates_per_day: int = Field(0, ge=0, description="a unit with more slates on one day is a bot; 0: no limit")
+    internal_units: str | None = Field(None, description="units of colleagues and tests, with commas")
     late_event_hours: int = Field(72, ge=1, le=8760, description="how late an event may arrive")
     ofrep_rate_per_second: float = Field(
         0.0, ge=0, le=1_000_000, description="OFREP calls of one key a second and process; 0: no limit"
@@ -83,6 +117,22 @@ class Settings(BaseModel):
     def sql_url(self) -> str:
         """The URL of the store: `database_url`, or the embedded SQLite file."""
         return self.database_url or f"sqlite:///{self.data_dir / 'lamella.db'}"
+
+    @property
+    def origins(self) -> frozenset[str]:
+        """The origins that a browser may call from; none by default."""
+        return frozenset((self.cors_origins or "").split(",")) - {""}
+
+    @property
+    def archive(self) -> Path:
+        """The folder of the archive."""
+        return self.archive_dir or self.data_dir / "archive"
+
+    @property
+    def flagging(self) -> Flagging:
+        """Who is no reader: by the rule for bots and the list of internal units."""
+        listed = (each.strip() for each in (self.internal_units or "").split(","))
+        return Flagging(self.bot_rule or DEFAULT_RULE, frozenset(listed) - {""})
 
     @property
     def models(self) -> Path:

@@ -26,6 +26,7 @@ LamellaError
 ├── ModelFault                 a model version cannot be used
 │   ├── ModelCorrupt           its files do not match what the registry recorded
 │   └── ModelFailed            it raised, or answered with something that is not a score
+├── ArchiveCorrupt             a file of the archive is missing, or is not what the store recorded
 └── TrainingFault              there is nothing to learn from, or TensorFlow is missing
 
 Each class has a stable `code`; each message names the value that is wrong and the next step. Nothing
@@ -245,6 +246,12 @@ class ModelFailed(ModelFault):
     """A model raised, or answered with something that is not a score."""
 
     code = "model_failed"
+
+
+class ArchiveCorrupt(LamellaError):
+    """A file of the archive is missing, or has another content than the store recorded."""
+
+    code = "archive_corrupt"
 
 
 class TrainingFault(LamellaError):

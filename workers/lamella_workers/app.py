@@ -59,7 +59,7 @@ def create_worker_app(settings: Settings, queues: Collection[str]) -> Celery:
         app.task(name=INGEST)(work.task(ingest.drain))
         app.task(name=ANALYSE_ALL)(work.task(analyse.every))
         app.task(name=ADVANCE)(work.task(advance.advance))
-        app.task(name=HOUSEKEEPING)(work.task(upkeep.keep_house))
+        app.task(name=HOUSEKEEPING, **_LONG)(work.task(upkeep.keep_house))
         app.task(name=DELIVER)(work.task(deliver.empty_outbox))
         app.task(name=ANALYSE, **_RETRIED)(work.task(analyse.one, is_retried=True))
     if TRAIN_QUEUE in queues:

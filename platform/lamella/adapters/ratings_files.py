@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from lamella.errors import InvalidInput
 from lamella.experiments.model import Json
-from lamella.services.ports import Item
+from lamella.services.model_ports import Item
 from lamella.services.ratings_ports import Ratings
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from lamella.adapters.redis import broker
 from lamella.adapters.redis.queue import CeleryQueue
 from lamella.config import Settings
 from lamella.errors import BrokerUnavailable
-from lamella.services.ports import TaskQueue
+from lamella.services.model_ports import TaskQueue
 
 
 def broker_url(settings: Settings) -> str:

@@ -1,10 +1,12 @@
 """The SQL store of a process, through each of its ports."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 import sqlalchemy as sa
 
 from lamella.adapters.clock import FileClock, SystemClock
+from lamella.adapters.parquet.archive import ParquetArchive
 from lamella.adapters.redis.channel import Channel
 from lamella.adapters.sql.analysis import SqlAnalysisStore
 from lamella.adapters.sql.answers import SqlAnswerStore
@@ -12,29 +14,31 @@ from lamella.adapters.sql.audit import SqlAuditLog
 from lamella.adapters.sql.catalogue import SqlCatalogue, SqlModelCatalogue, SqlTrainingRuns
 from lamella.adapters.sql.configuration import SqlConfigurationStore, silence
 from lamella.adapters.sql.engine import create_engine, require_migrated
+from lamella.adapters.sql.erasure import SqlUnitRecords
 from lamella.adapters.sql.exposures import SqlStickyStore
+from lamella.adapters.sql.flags import SqlFlagStore
 from lamella.adapters.sql.histories import SqlHistoryStore
+from lamella.adapters.sql.keeping import SqlKeptStore
 from lamella.adapters.sql.keys import SqlKeyStore
 from lamella.adapters.sql.proposals import SqlProposalStore
+from lamella.adapters.sql.quarantine import SqlQuarantine
+from lamella.adapters.sql.recompute import SqlRecomputing
 from lamella.adapters.sql.record import SqlRecordStore
+from lamella.adapters.sql.retention import SqlOldFacts
 from lamella.adapters.sql.secrets import SqlSecretStore
 from lamella.adapters.sql.training import SqlTrainingStore
 from lamella.adapters.sql.webhooks import SqlWebhookStore
 from lamella.config import Settings
 from lamella.services.admin_ports import AnswerStore, AuditLog, ProposalStore, WebhookStore
+from lamella.services.archive_ports import Archive, OldFacts, UnitRecords
 from lamella.services.assignment_ports import SecretStore, StickyStore
-from lamella.services.ports import (
-    AnalysisStore,
-    Catalogue,
-    Clock,
-    ConfigurationStore,
-    HistoryStore,
-    KeyStore,
-    ModelCatalogue,
-    RecordStore,
-    TrainingRuns,
-    TrainingStore,
-)
+from lamella.services.flagging import FlagStore
+from lamella.services.keeping import KeptStore, Recomputing
+from lamella.services.model_ports import Catalogue, HistoryStore, ModelCatalogue, TrainingRuns, TrainingStore
+from lamella.services.ports import AnalysisStore, Clock, ConfigurationStore, KeyStore, RecordStore
+from lamella.services.quarantine import Quarantine
+from lamella.services.retention import Retention
+from lamella.services.units import Units
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +54,8 @@ class Stores:
     keys: KeyStore
     record: RecordStore
     analysis: AnalysisStore
+    kept: KeptStore
+    recomputing: Recomputing
     catalogue: Catalogue
     models: ModelCatalogue
     trainings: TrainingRuns
@@ -58,6 +64,11 @@ class Stores:
     answers: AnswerStore
     webhooks: WebhookStore
     proposals: ProposalStore
+    flags: FlagStore
+    quarantine: Quarantine
+    old_facts: OldFacts
+    unit_records: UnitRecords
+    archive: Archive
 
     def check(self) -> None:
         """Returns where the store answers and has this version's schema; else StoreUnavailable or StoreNotMigrated."""
@@ -67,9 +78,10 @@ class Stores:
 def stores(settings: Settings, *, pool_size: int = 8) -> Stores:
     """The ports of the store; connects at first use."""
     engine = create_engine(settings.sql_url, pool_size=pool_size)
+    clock = FileClock(settings.clock_file) if settings.clock_file else SystemClock()
     return Stores(
         engine=engine,
-        clock=FileClock(settings.clock_file) if settings.clock_file else SystemClock(),
+        clock=clock,
         configuration=SqlConfigurationStore(
             engine, announce=Channel(settings.redis_url).announce if settings.redis_url else silence
         ),
@@ -77,8 +89,10 @@ def stores(settings: Settings, *, pool_size: int = 8) -> Stores:
         histories=SqlHistoryStore(engine),
         secrets=SqlSecretStore(engine),
         keys=SqlKeyStore(engine),
-        record=SqlRecordStore(engine),
+        record=SqlRecordStore(engine, settings.flagging),
         analysis=SqlAnalysisStore(engine),
+        kept=SqlKeptStore(engine),
+        recomputing=SqlRecomputing(engine),
         catalogue=SqlCatalogue(engine),
         models=SqlModelCatalogue(engine),
         trainings=SqlTrainingRuns(engine),
@@ -87,4 +101,20 @@ def stores(settings: Settings, *, pool_size: int = 8) -> Stores:
         answers=SqlAnswerStore(engine),
         webhooks=SqlWebhookStore(engine),
         proposals=SqlProposalStore(engine),
+        flags=SqlFlagStore(engine),
+        quarantine=SqlQuarantine(engine),
+        old_facts=SqlOldFacts(engine),
+        unit_records=SqlUnitRecords(engine, clock),
+        archive=ParquetArchive(settings.archive),
     )
+
+
+def units(found: Stores) -> Units:
+    """Export and erasure over the stores and the archive."""
+    return Units(found.unit_records, found.old_facts, found.archive, found.configuration, found.clock)
+
+
+def retention(settings: Settings, found: Stores) -> Retention:
+    """The archive's use case; with `retention_days` 0 it must not be run."""
+    keep = timedelta(days=settings.retention_days)
+    return Retention(found.old_facts, found.archive, found.configuration, found.clock, keep=keep)

@@ -4,20 +4,30 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from lamella.bootstrap.stores import Stores, stores
+from lamella.adapters.sql.exploration import SqlFactStore
+from lamella.adapters.sql.journal import SqlJournal
+from lamella.bootstrap.stores import Stores, retention, stores, units
 from lamella.bootstrap.worker import training
 from lamella.config import Settings
 from lamella.metrics.definitions import METRICS
 from lamella.recommenders.registry import FolderRegistry
 from lamella.recommenders.trainer import KerasTrainer
 from lamella.services.admin_ports import AuditLog
+from lamella.services.archive_ports import Archive, OldFacts
 from lamella.services.changes import Changes
 from lamella.services.configuring import Configuring
+from lamella.services.flagging import FlagStore
 from lamella.services.foreseeing import Foreseeing
+from lamella.services.keeping import Recomputing
 from lamella.services.keys import Keys
-from lamella.services.ports import AnalysisStore, Catalogue, Clock, ConfigurationStore, ModelCatalogue, TrainingRuns
+from lamella.services.measure_ports import FactStore
+from lamella.services.model_ports import Catalogue, ModelCatalogue, TrainingRuns
+from lamella.services.ports import AnalysisStore, Clock, ConfigurationStore, RecordStore
+from lamella.services.quarantine import Quarantine
+from lamella.services.retention import Retention
 from lamella.services.staging import Staging
 from lamella.services.training import Training
+from lamella.services.units import Units
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +40,8 @@ class Tools:
     changes: Changes
     keys: Keys
     analysis: AnalysisStore
+    facts: FactStore
+    recomputing: Recomputing
     catalogue: Catalogue
     models: ModelCatalogue
     staging: Staging
@@ -37,6 +49,14 @@ class Tools:
     trainer: KerasTrainer
     trainings: TrainingRuns
     training: Training
+    journal: SqlJournal
+    record: RecordStore
+    units: Units
+    flags: FlagStore
+    quarantine: Quarantine
+    retention: Retention
+    old_facts: OldFacts
+    archive: Archive
     audit: AuditLog
 
 
@@ -72,6 +92,8 @@ def _tools(settings: Settings, found: Stores) -> Tools:
         ),
         keys=Keys(found.keys, found.clock),
         analysis=found.analysis,
+        facts=SqlFactStore(found.engine),
+        recomputing=found.recomputing,
         catalogue=found.catalogue,
         models=found.models,
         staging=Staging(found.models, found.configuration, configuring, found.clock),
@@ -79,5 +101,13 @@ def _tools(settings: Settings, found: Stores) -> Tools:
         trainer=KerasTrainer(registry),
         trainings=found.trainings,
         training=training(settings, found),
+        journal=SqlJournal(found.engine, found.clock, limit=settings.inbox_limit),
+        record=found.record,
+        units=units(found),
+        flags=found.flags,
+        quarantine=found.quarantine,
+        retention=retention(settings, found),
+        old_facts=found.old_facts,
+        archive=found.archive,
         audit=found.audit,
     )

@@ -11,42 +11,41 @@ from prometheus_client import CollectorRegistry
 
 from lamella.adapters.redis.channel import Channel
 from lamella.adapters.sql.journal import SqlJournal
+from lamella.adapters.sql.receipts import SqlReceipts
 from lamella.bootstrap.connections import check_broker, task_queue
-from lamella.bootstrap.stores import Stores, stores
+from lamella.bootstrap.elsewhere import SegmentsElsewhere
+from lamella.bootstrap.stores import Stores, stores, units
 from lamella.bootstrap.warming import WarmConfiguration
 from lamella.config import Settings
 from lamella.errors import StoreNotMigrated, Unavailable
+from lamella.experiments.model import Json
 from lamella.metrics.definitions import METRICS
 from lamella.recommenders.host import ModelHost
 from lamella.recommenders.registry import FolderRegistry
 from lamella.recommenders.shelf import Shelf
 from lamella.recommenders.trainer import KerasTrainer
 from lamella.services.admin_ports import AuditLog
+from lamella.services.archive_ports import OldFacts
 from lamella.services.assigning import Assigning, SnapshotHolder
 from lamella.services.cascade import Cascade
 from lamella.services.changes import Changes
 from lamella.services.configuring import Configuring
 from lamella.services.exposing import Exposing
+from lamella.services.flagging import FlagStore
 from lamella.services.foreseeing import Foreseeing
 from lamella.services.histories import Histories
 from lamella.services.idempotency import Idempotency
 from lamella.services.keys import Keys
-from lamella.services.ports import (
-    AnalysisStore,
-    Catalogue,
-    Clock,
-    ConfigurationStore,
-    ModelCatalogue,
-    RecordStore,
-    TaskQueue,
-    TrainingRuns,
-)
+from lamella.services.model_ports import Catalogue, ModelCatalogue, TaskQueue, TrainingRuns
+from lamella.services.ports import AnalysisStore, Clock, ConfigurationStore, RecordStore
 from lamella.services.previewing import Previews
+from lamella.services.quarantine import Quarantine
 from lamella.services.recommending import Recommending
 from lamella.services.recording import Recording
 from lamella.services.remembering import Remembering
 from lamella.services.staging import Staging
 from lamella.services.training import Trainer
+from lamella.services.units import Units
 from lamella.services.webhooks import Webhooks
 
 
@@ -81,6 +80,10 @@ class ReadinessCheck:
     required: bool = True
 
 
+def _no_segments(_key: str, _by: Sequence[str], _metrics: Sequence[str]) -> dict[str, Json]:
+    raise Unavailable("nothing here can analyse on demand; ask for the report")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     """The use cases and ports that the routes call.
@@ -113,6 +116,11 @@ class Services:
     idempotency: Idempotency
     webhooks: Webhooks
     changes: Changes
+    segments: Callable[[str, Sequence[str], Sequence[str]], dict[str, Json]] = _no_segments
+    units: Units
+    flags: FlagStore
+    quarantine: Quarantine
+    old_facts: OldFacts
     host: Refreshing | None = None
     announcements: Announcements | None = None
     readiness: Sequence[ReadinessCheck] = ()
@@ -130,6 +138,8 @@ def web_services(settings: Settings) -> Services:
     host = ModelHost(registry, found.models, shelf=Shelf(found.catalogue))
     snapshots = SnapshotHolder(WarmConfiguration(found.configuration, host), found.clock)
     previews, remembering = Previews(found.secrets, found.clock), Remembering(found.sticky)
+    late = timedelta(hours=settings.late_event_hours)
+    exposing = Exposing(snapshots, journal, found.clock, late=late, remembering=remembering)
     foreseeing = Foreseeing(found.analysis, found.clock)
     configuring = Configuring(found.configuration, found.clock, METRICS, foreseeing=foreseeing)
     return Services(
@@ -148,14 +158,10 @@ def web_services(settings: Settings) -> Services:
             remembering=remembering,
             previews=previews,
         ),
-        recording=Recording(journal, found.clock, late=timedelta(hours=settings.late_event_hours)),
-        exposing=Exposing(
-            snapshots,
-            journal,
-            found.clock,
-            late=timedelta(hours=settings.late_event_hours),
-            remembering=remembering,
+        recording=Recording(
+            journal, found.clock, late=late, receipts=SqlReceipts(found.engine), exposures=exposing.reader
         ),
+        exposing=exposing,
         configuring=configuring,
         keys=Keys(found.keys, found.clock),
         configuration=found.configuration,
@@ -178,6 +184,11 @@ def web_services(settings: Settings) -> Services:
             METRICS,
             approvals_required=settings.approvals_required,
         ),
+        units=units(found),
+        flags=found.flags,
+        quarantine=found.quarantine,
+        old_facts=found.old_facts,
+        segments=SegmentsElsewhere(settings),
         host=host,
         announcements=Channel(settings.redis_url) if settings.redis_url else None,
         readiness=_readiness(settings, found, snapshots),

@@ -7,18 +7,24 @@ from lamella.adapters.http_sender import HttpSender
 from lamella.adapters.ratings_files import RatingsFiles
 from lamella.adapters.redis.turns import Turns
 from lamella.adapters.sql.engine import writing
+from lamella.adapters.sql.exploration import SqlFactStore
 from lamella.adapters.sql.partitions import make_partitions, months_of
 from lamella.bootstrap.connections import broker_url
-from lamella.bootstrap.stores import Stores, stores
+from lamella.bootstrap.stores import Stores, retention, stores
 from lamella.config import Settings
 from lamella.metrics.definitions import METRICS
 from lamella.recommenders.registry import FolderRegistry
 from lamella.recommenders.trainer import KerasTrainer
 from lamella.services.configuring import Configuring
 from lamella.services.deciding import Deciding
+from lamella.services.flagging import FlagStore
 from lamella.services.foreseeing import Foreseeing
+from lamella.services.keeping import Keeping
+from lamella.services.measure_ports import FactStore
 from lamella.services.ports import AnalysisStore, Clock, ConfigurationStore, RecordStore
+from lamella.services.quarantine import Quarantine
 from lamella.services.ramping import Ramping
+from lamella.services.retention import Retention
 from lamella.services.training import Training
 from lamella.services.webhooks import Delivering
 
@@ -35,10 +41,16 @@ class WorkerServices:
     configuration: ConfigurationStore
     record: RecordStore
     analysis: AnalysisStore
+    facts: FactStore
+    keeping: Keeping
     deciding: Deciding
     ramping: Ramping
     training: Training
     delivering: Delivering
+    retention: Retention
+    quarantine: Quarantine
+    flags: FlagStore
+    settings: Settings
     prepare_months: Callable[[], None]
     close: Callable[[], None]
 
@@ -59,12 +71,18 @@ def worker_services(settings: Settings) -> WorkerServices:
         configuration=found.configuration,
         record=found.record,
         analysis=found.analysis,
+        facts=SqlFactStore(found.engine),
+        keeping=Keeping(found.configuration, found.kept, found.clock),
         deciding=Deciding(found.configuration, configuring, found.clock),
         ramping=Ramping(found.configuration, configuring, found.analysis, found.clock),
         training=training(settings, found),
         delivering=Delivering(
             found.webhooks, HttpSender(private_addresses=settings.webhook_private_addresses), found.clock
         ),
+        retention=retention(settings, found),
+        quarantine=found.quarantine,
+        flags=found.flags,
+        settings=settings,
         prepare_months=lambda: _prepare_months(found),
         close=close,
     )

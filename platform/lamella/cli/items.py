@@ -13,7 +13,7 @@ from lamella.cli.auditing import audited
 from lamella.cli.options import data_dir, example, settings_of
 from lamella.errors import InvalidInput
 from lamella.experiments.model import Json
-from lamella.services.ports import Item
+from lamella.services.model_ports import Item
 
 Row: TypeAlias = Mapping[str, Json] | ValueError
 

@@ -22,7 +22,9 @@ def keys() -> None:
 
 
 @keys.command()
-@click.option("--role", default="admin", show_default=True, help="client, viewer, experimenter, approver or admin.")
+@click.option(
+    "--role", default="admin", show_default=True, help="collector, client, viewer, experimenter, approver or admin."
+)
 @click.option("--name", help="Name of the key.  [default: the role and a number]")
 @click.option("--project", "projects", multiple=True, help="Project that it reaches; repeatable.  [default: all]")
 @click.option("--expires", help="When it ends: 2027-01-31, 2027-01-31T12:00Z, or in days: 90d.  [default: never]")

@@ -7,7 +7,7 @@ import click
 
 from lamella.cli.options import as_json, current_user, data_dir, example, print_json, print_table, settings_of
 from lamella.errors import NotFound
-from lamella.services.ports import ModelCatalogue, ModelVersion
+from lamella.services.model_ports import ModelCatalogue, ModelVersion
 from lamella.services.staging import Stage
 
 

@@ -7,6 +7,7 @@ import click
 from lamella.cli.options import data_dir, example, print_json, settings_of
 from lamella.errors import NotFound
 from lamella.experiments.selection import experiment_of
+from lamella.reporting.parts import PARTS
 
 
 @click.command()
@@ -19,10 +20,15 @@ from lamella.experiments.selection import experiment_of
     show_default=True,
     help="How to show it; html is a self-contained page.",
 )
+@click.option(
+    "--part",
+    type=click.Choice(PARTS),
+    help="With csv: what was explored besides the plan, instead of the metrics.",
+)
 @click.option("--lang", type=click.Choice(["en", "zh"]), default="en", show_default=True, help="Language of labels.")
 @data_dir
 @example("lamella report ranking-textcnn", "lamella report ranking-textcnn --format html > report.html")
-def report(key: str, form: str, lang: str, data_dir: Path | None) -> None:
+def report(key: str, form: str, part: str | None, lang: str, data_dir: Path | None) -> None:
     """Show the newest report on the experiment KEY: what was measured, checked and concluded."""
     from lamella.bootstrap.tools import open_tools
     from lamella.reporting import csv, html, terminal
@@ -42,4 +48,4 @@ def report(key: str, form: str, lang: str, data_dir: Path | None) -> None:
     elif form == "html":
         click.echo(html.render_page([(document, looks)], lang=lang))
     else:
-        click.echo(csv.render(document), nl=False)
+        click.echo(csv.render(document, part), nl=False)

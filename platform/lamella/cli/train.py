@@ -15,7 +15,7 @@ from lamella.cli.options import current_user, data_dir, example, settings_of
 from lamella.config import Settings
 from lamella.errors import InvalidInput, TrainingFault
 from lamella.experiments.model import Json
-from lamella.services.ports import TrainingRun
+from lamella.services.model_ports import TrainingRun
 from lamella.services.training import DONE, Order, plan_training, queue_training
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from lamella.client.wire import (
     parse_receipt,
     parse_recommendation,
 )
-from lamella.events.contract import Feedback
+from lamella.events.contract import Event
 from lamella.experiments.flags import Evaluation
 from lamella.experiments.model import Json
 
@@ -58,7 +58,7 @@ class RemoteClient:
             body["exclude"] = list(exclude)
         return parse_recommendation(self._transport.call("POST", "/v1/recommendations", body, is_repeatable=True))
 
-    def send_events(self, events: Sequence[Feedback]) -> EventsReceipt:
+    def send_events(self, events: Sequence[Event]) -> EventsReceipt:
         """How many of the events are durable now; sent in batches of up to 1,000."""
         accepted, rejected = 0, list[str]()
         for at in range(0, len(events), MAX_EVENTS):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from lamella.errors import Unavailable
-from lamella.events.contract import Click, Feedback, Interaction, Read
+from lamella.events.contract import Click, Custom, Event, Interaction, Read
 from lamella.experiments.flags import Evaluation
 from lamella.experiments.model import Json
 
@@ -44,7 +44,7 @@ class EventsReceipt:
     rejected: tuple[str, ...]
 
 
-def event_document(event: Feedback) -> dict[str, object]:
+def event_document(event: Event) -> dict[str, object]:
     """The event as POST /v1/events takes it."""
     document: dict[str, object] = {
         "event_id": event.event_id,
@@ -54,6 +54,9 @@ def event_document(event: Feedback) -> dict[str, object]:
         "time": event.time,
     }
     match event:
+        case Custom():
+            stated = {name: value for name, value in document.items() if value is not None}
+            return {"kind": "custom", **stated, "name": event.name, "value": event.value}
         case Click():
             return {"kind": "click", **document}
         case Read():
@@ -84,7 +87,8 @@ def parse_receipt(answer: object) -> EventsReceipt:
     try:
         document = as_document(answer)
         return EventsReceipt(
-            accepted=int(str(document["accepted"])),
+            # Repeats are durable too: a batch that was sent again after a time-out is a good one.
+            accepted=int(str(document["accepted"])) + int(str(document.get("duplicate", 0))),
             rejected=tuple(
                 f"{each.get('event_id', each.get('exposure_id'))}: {each.get('reason')}"
                 for each in as_documents(document.get("rejected", []))

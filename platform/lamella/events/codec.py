@@ -1,32 +1,40 @@
 """A batch of records as bytes and back: one JSON array of objects, each tagged with its kind.
 
 Decoding checks every record again, because a batch may have been written by another version: one that breaks the
-contract becomes a Fault, and never sinks the others.
+contract becomes a Fault, and never sinks the others. What was refused at the door travels in the batch as a Fault too,
+so that it is kept as safely as what was accepted.
 """
 
+import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import orjson
 
 from lamella.errors import InvalidEvent, InvalidInput
-from lamella.events.contract import Click, Exposure, Feedback, Interaction, Read, Slate
+from lamella.events.contract import Click, Custom, Event, Exposure, Interaction, Read, Slate
 from lamella.events.validation import parse_event, parse_exposure, parse_feedback, parse_slate
 
-__all__ = ["Fault", "Record", "decode", "encode", "parse_event"]
+__all__ = ["Fault", "Record", "decode", "encode", "fault_of", "parse_event"]
 
-Record: TypeAlias = Slate | Feedback | Exposure
+Record: TypeAlias = Slate | Event | Exposure
 
-_KIND: Final[dict[type[Feedback], str]] = {Click: "click", Read: "read", Interaction: "interaction"}
+_KIND: Final[dict[type[Event], str]] = {Click: "click", Read: "read", Interaction: "interaction", Custom: "custom"}
+DOCUMENT_LIMIT: Final = 8_192
+REFUSED: Final = "refused"
+_FAULT: Final = ("why", "detail", "of", "key", "unit", "body")
+_UNSAFE: Final = re.compile("[\x00\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
     """A record that cannot be read: what it said, the stable word for what is wrong, and a sentence about it.
 
-    `kind` and `key` (the id of the event, exposure or request) are empty where the record does not say.
+    `kind`, `key` (the id of the event, exposure or request) and `unit` are empty where the record does not say.
+    `document` is the record as JSON, its first DOCUMENT_LIMIT bytes.
     """
 
     why: str
@@ -34,10 +42,11 @@ class Fault:
     kind: str
     key: str
     document: bytes
+    unit: str = ""
 
 
-def encode(records: Sequence[Record]) -> bytes:
-    """The records as one batch.
+def encode(records: Sequence[Record | Fault]) -> bytes:
+    """The records, and what was refused of their call, as one batch.
 
     Raises InvalidInput if one holds what JSON cannot carry, such as half a surrogate pair in a text.
 
@@ -55,20 +64,39 @@ def decode(batch: bytes) -> tuple[list[Record], list[Fault]]:
 
     Bytes that are no JSON array are one fault, `unreadable_batch`.
     """
-    try:
-        documents = orjson.loads(batch)
-    except orjson.JSONDecodeError as error:
-        return [], [Fault(why="unreadable_batch", detail=str(error), kind="", key="", document=batch)]
-    if not isinstance(documents, list):
-        return [], [Fault(why="unreadable_batch", detail="no JSON array", kind="", key="", document=batch)]
+    documents = read_batch(batch)
+    if isinstance(documents, Fault):
+        return [], [documents]
     records: list[Record] = []
     faults: list[Fault] = []
     for document in documents:
-        try:
-            records.append(_parse(document))
-        except InvalidEvent as error:
-            faults.append(_fault(document, error))
+        found = read_record(document)
+        if isinstance(found, Fault):
+            faults.append(found)
+        else:
+            records.append(found)
     return records, faults
+
+
+def read_batch(batch: bytes) -> list[Any] | Fault:
+    """The JSON values of a batch, none of them checked, or the fault `unreadable_batch`."""
+    try:
+        documents = orjson.loads(batch)
+    except orjson.JSONDecodeError as error:
+        return Fault(why="unreadable_batch", detail=str(error), kind="", key="", document=batch)
+    if not isinstance(documents, list):
+        return Fault(why="unreadable_batch", detail="no JSON array", kind="", key="", document=batch)
+    return documents
+
+
+def read_record(document: object) -> Record | Fault:
+    """The record that one value of a batch describes, or what is wrong with it."""
+    if isinstance(document, dict) and document.get("kind") == REFUSED:
+        return _refusal(document)
+    try:
+        return _parse(document)
+    except InvalidEvent as error:
+        return fault_of(document, error)
 
 
 def _parse(document: object) -> Record:
@@ -80,7 +108,17 @@ def _parse(document: object) -> Record:
     return parse_feedback(document)
 
 
-def _document(record: Record) -> dict[str, object]:
+def _refusal(document: dict[str, object]) -> Fault:
+    """What the door refused, as `_document` wrote it."""
+    why, detail, kind, key, unit, body = (_safe(document.get(name)) for name in _FAULT)
+    return Fault(why=why, detail=detail, kind=kind, key=key, document=body.encode(), unit=unit)
+
+
+def _document(record: Record | Fault) -> dict[str, object]:
+    if isinstance(record, Fault):
+        body = record.document.decode(errors="replace")
+        texts = (record.why, record.detail, record.kind, record.key, record.unit, body)
+        return {"kind": REFUSED, **dict(zip(_FAULT, map(_safe, texts), strict=True))}
     if isinstance(record, Slate):
         return {
             "kind": "slate",
@@ -116,6 +154,8 @@ def _document(record: Record) -> dict[str, object]:
         document["completion"] = record.completion
     elif isinstance(record, Interaction):
         document["action"] = record.action
+    elif isinstance(record, Custom):
+        document["name"], document["value"] = record.name, record.value
     return document
 
 
@@ -125,14 +165,29 @@ def _utc(moment: datetime) -> datetime:
     return moment
 
 
-def _fault(document: object, error: InvalidEvent) -> Fault:
-    kind, key = "", ""
+def fault_of(document: object, error: InvalidEvent) -> Fault:
+    """The fault of a record that breaks the contract in the way that `error` says."""
+    kind = key = unit = ""
     if isinstance(document, dict):
-        kind = _word(document.get("kind"))
+        kind, unit = _word(document.get("kind")), _word(document.get("unit"))
         ids = (_word(document.get(name)) for name in ("event_id", "exposure_id", "request_id"))
         key = next(filter(None, ids), "")
-    return Fault(why=error.why, detail=str(error), kind=kind, key=key, document=orjson.dumps(document))
+    body = _written(document)[:DOCUMENT_LIMIT]
+    return Fault(why=error.why, detail=_safe(str(error)), kind=kind, key=key, document=body, unit=unit)
 
 
 def _word(value: object) -> str:
-    return value[:256] if isinstance(value, str) else ""
+    return _safe(value)[:256]
+
+
+def _safe(value: object) -> str:
+    """The text without what no store takes: NUL and the halves of surrogate pairs; empty for what is no text."""
+    return _UNSAFE.sub("\ufffd", value) if isinstance(value, str) else ""
+
+
+def _written(document: object) -> bytes:
+    try:
+        return orjson.dumps(document)
+    except TypeError:
+        # NaN, half a surrogate pair, a number of a thousand digits: what only Python's own writer carries.
+        return json.dumps(document).encode()

@@ -83,6 +83,23 @@ class Interaction:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Custom:
+    """A number that the product gave a name: revenue, minutes watched, a rating; `value` is finite, of any sign.
+
+    With `request_id` it belongs to the arm of that slate. Without, it belongs to no arm: the analysis counts it for
+    each phase that its unit had met by `time`.
+    """
+
+    event_id: str
+    unit: str
+    time: datetime
+    name: str
+    value: float
+    request_id: str | None = None
+    item: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Exposure:
     """A unit met a variant of one phase outside of any slate: said by whoever evaluated it elsewhere."""
 
@@ -93,9 +110,14 @@ class Exposure:
 
 
 Feedback: TypeAlias = Click | Read | Interaction
+Event: TypeAlias = Feedback | Custom
 
-KINDS: Final[Mapping[str, type[Click] | type[Read] | type[Interaction]]] = {
+EXPOSURE_MARK: Final = "\x1e"
+"""What the id of an exposure begins with among those of events, none of which holds a control character."""
+
+KINDS: Final[Mapping[str, type[Click] | type[Read] | type[Interaction] | type[Custom]]] = {
     "click": Click,
     "read": Read,
     "interaction": Interaction,
+    "custom": Custom,
 }

@@ -10,16 +10,27 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from lamella.errors import InvalidEvent
-from lamella.events.contract import KINDS, Click, Exposed, Exposure, Feedback, Impression, Interaction, Read, Slate
+from lamella.events.contract import (
+    KINDS,
+    Click,
+    Custom,
+    Event,
+    Exposed,
+    Exposure,
+    Impression,
+    Interaction,
+    Read,
+    Slate,
+)
 
 REASONS: Final[Mapping[str, str]] = {
     "not_an_object": "the record is no JSON object",
-    "unknown_kind": "its kind is not one of click, read, interaction",
+    "unknown_kind": "its kind is not one of click, read, interaction, custom, exposure",
     "missing_field": "a field that its kind needs is missing",
     "unknown_field": "it has a field that its kind does not know",
     "wrong_type": "a field has the wrong JSON type",
     "empty": "an id is the empty text",
-    "too_long": "an id is longer than 256 characters, or an action longer than 32",
+    "too_long": "an id is longer than 256 characters, an action than 32, or a name than 64",
     "control_character": "an id holds a control character",
     "out_of_range": "a number is outside its range",
     "repeated": "a slate names a phase or a rank twice",
@@ -27,12 +38,16 @@ REASONS: Final[Mapping[str, str]] = {
     "naive_time": "the time has no offset",
     "in_future": "the time lies more than five minutes ahead of ours",
     "too_late": "the event is older than late events may be",
+    "clock_skew": "sent_at is more than a day from ours: the body was made for another sending",
 }
 TEXT_LIMIT: Final = 256
 ACTION_LIMIT: Final = 32
+NAME_LIMIT: Final = 64
+VALUE_LIMIT: Final = 1e12
 READ_SECONDS_LIMIT: Final = 86_400.0
 _NUMBERS: Final = (float, int)
-_INTEGER: Final = 2**31 - 1
+INTEGER_LIMIT: Final = 2**31 - 1
+RANK_LIMIT: Final = 32_767
 SKEW: Final = timedelta(minutes=5)
 LATE: Final = timedelta(hours=72)
 
@@ -41,17 +56,18 @@ _FIELDS: Final[Mapping[str, frozenset[str]]] = {
     "click": frozenset(("kind", *_COMMON)),
     "read": frozenset(("kind", *_COMMON, "read_seconds", "completion")),
     "interaction": frozenset(("kind", *_COMMON, "action")),
+    "custom": frozenset(("kind", *_COMMON, "name", "value")),
 }
 _SLATE: Final = frozenset(
     ("kind", "request_id", "unit", "time", "exposures", "impressions", "snapshot", "models", "fallbacks", "context")
 ) | {"latency_ms"}
 _EXPOSURE: Final = frozenset(("kind", "exposure_id", "unit", "time", "exposed"))
 # C0, DEL, C1, and halves of surrogate pairs, which UTF-8 cannot carry.
-_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
-def parse_event(document: object, now: datetime, *, late: timedelta | None = LATE) -> Feedback:
-    """The click, read or interaction that a JSON object describes, its time in UTC.
+def parse_event(document: object, now: datetime, *, late: timedelta | None = LATE) -> Event:
+    """The click, read, interaction or custom event that a JSON object describes, its time in UTC.
 
     `late` is how old an event may be; None takes any age, for imports of the past. Raises InvalidEvent.
     """
@@ -69,8 +85,11 @@ def check_time(time: datetime, now: datetime, *, late: timedelta | None = LATE) 
         raise InvalidEvent("too_late", f"time {time.isoformat()} is more than {hours:g} h ago; import it instead")
 
 
-def parse_feedback(document: object) -> Feedback:
-    """The click, read or interaction that a JSON object describes, at whatever time. Raises InvalidEvent."""
+def parse_feedback(document: object) -> Event:
+    """The click, read, interaction or custom event that a JSON object describes, at whatever time.
+
+    Raises InvalidEvent.
+    """
     if not isinstance(document, Mapping):
         raise InvalidEvent("not_an_object", f"an event is a JSON object, not {_type(document)}")
     kind = document.get("kind")
@@ -81,6 +100,8 @@ def parse_feedback(document: object) -> Feedback:
     if not document.keys() <= fields:
         unknown = ", ".join(sorted(f"{key!r:.80}" for key in document.keys() - fields))
         raise InvalidEvent("unknown_field", f"a {kind} has no field {unknown}; use {', '.join(sorted(fields))}")
+    if kind == "custom":
+        return _custom(document)
     event_id, request_id = read_text(document, "event_id"), read_text(document, "request_id")
     unit, item, time = read_text(document, "unit"), read_text(document, "item"), read_time(document)
     if kind == "click":
@@ -97,6 +118,18 @@ def parse_feedback(document: object) -> Feedback:
         )
     action = read_text(document, "action", most=ACTION_LIMIT)
     return Interaction(event_id=event_id, request_id=request_id, unit=unit, item=item, time=time, action=action)
+
+
+def _custom(document: Mapping[str, object]) -> Custom:
+    return Custom(
+        event_id=read_text(document, "event_id"),
+        unit=read_text(document, "unit"),
+        time=read_time(document),
+        name=read_text(document, "name", most=NAME_LIMIT),
+        value=_number(document, "value", least=-VALUE_LIMIT, most=VALUE_LIMIT),
+        request_id=None if document.get("request_id") is None else read_text(document, "request_id"),
+        item=None if document.get("item") is None else read_text(document, "item"),
+    )
 
 
 def parse_slate(document: Mapping[str, object]) -> Slate:
@@ -139,7 +172,7 @@ def parse_exposure(document: Mapping[str, object]) -> Exposure:
 
 def _exposed(document: object) -> Exposed:
     match document:
-        case [int(phase), str(variant), bool(counted)] if 0 <= phase <= _INTEGER:
+        case [int(phase), str(variant), bool(counted)] if 0 <= phase <= INTEGER_LIMIT:
             _check(variant, "variant", TEXT_LIMIT)
             return Exposed(phase=phase, variant=variant, counted=counted)
     raise InvalidEvent("wrong_type", f"exposure {_shown(document)}: send [phase, variant, counted]")
@@ -153,7 +186,7 @@ def _impression(document: object) -> Impression:
         raise InvalidEvent("wrong_type", f"impression {_shown(document)}: send texts for item and source, a whole rank")
     if type(score) not in _NUMBERS or type(propensity) not in _NUMBERS:
         raise InvalidEvent("wrong_type", f"impression {_shown(document)}: send numbers for score and propensity")
-    if not 1 <= rank <= 32_767 or not 0 < propensity <= 1 or not -math.inf < score < math.inf:
+    if not 1 <= rank <= RANK_LIMIT or not 0 < propensity <= 1 or not -math.inf < score < math.inf:
         raise InvalidEvent(
             "out_of_range", f"impression {_shown(document)}: rank from 1, 0 < propensity <= 1, a finite score"
         )
@@ -180,7 +213,7 @@ def _check(value: str, field: str, most: int) -> None:
         raise InvalidEvent("empty", f"{field} is empty")
     if len(value) > most:
         raise InvalidEvent("too_long", f"{field} has {len(value)} characters; send at most {most}")
-    if not value.isprintable() and _CONTROL.search(value):
+    if not value.isprintable() and CONTROL.search(value):
         raise InvalidEvent("control_character", f"{field} {value!r:.80} holds a control character")
 
 
@@ -200,22 +233,22 @@ def read_time(document: Mapping[str, object]) -> datetime:
         raise InvalidEvent("bad_time", f"time {value!r:.80} is not RFC 3339; send 2026-03-02T08:00:00Z") from None
 
 
-def _number(document: Mapping[str, object], field: str, *, most: float = math.inf) -> float:
+def _number(document: Mapping[str, object], field: str, *, least: float = 0.0, most: float = math.inf) -> float:
     value = document.get(field)
     if type(value) is not float and type(value) is not int:
         if field not in document:
             raise InvalidEvent("missing_field", f"{field} is missing")
         raise InvalidEvent("wrong_type", f"{field} is {_shown(value)}; send a number")
-    if not 0 <= value <= most or value == math.inf:
-        raise InvalidEvent("out_of_range", f"{field} is {value!r:.40}; send 0 to {most:g}")
+    if not least <= value <= most or value == math.inf:
+        raise InvalidEvent("out_of_range", f"{field} is {value!r:.40}; send {least:g} to {most:g}")
     # To the millionth: per-unit totals are sums of whole millionths.
     return round(float(value), 6)
 
 
 def _whole(document: Mapping[str, object], field: str) -> int:
     value = document.get(field)
-    if type(value) is not int or not 0 <= value <= _INTEGER:
-        raise InvalidEvent("wrong_type", f"{field} is {_shown(value)}; send a whole number from 0 to {_INTEGER}")
+    if type(value) is not int or not 0 <= value <= INTEGER_LIMIT:
+        raise InvalidEvent("wrong_type", f"{field} is {_shown(value)}; send a whole number from 0 to {INTEGER_LIMIT}")
     return value
 
 

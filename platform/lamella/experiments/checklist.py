@@ -157,7 +157,8 @@ def start_faults(configuration: Configuration, experiment: Experiment, metrics: 
             "on_verdict is promote, and a rule or a prerequisite lets only some units in: a default is for all, also "
             "for those on whom it was not tested; choose recommend or stop"
         )
-    return [*faults, *_launch_faults(configuration, experiment), *plan_faults(experiment.plan, metrics)]
+    known = {*metrics, *(one.key for one in configuration.metrics)}
+    return [*faults, *_launch_faults(configuration, experiment), *plan_faults(experiment.plan, known)]
 
 
 def variant_faults(configuration: Configuration, experiment: Experiment) -> list[str]:

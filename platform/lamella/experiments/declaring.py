@@ -9,20 +9,31 @@ ran here and is not in the document stays as it is, once it is stopped or archiv
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 from lamella.errors import ConfigurationInvalid, InvalidInput, LamellaError
-from lamella.experiments import checklist, editing, lifecycle, traffic
+from lamella.experiments import checklist, editing, lifecycle, measures, traffic
 from lamella.experiments.allocation import taken
 from lamella.experiments.document import configuration_document, configuration_from_document
-from lamella.experiments.model import Configuration, Domain, Experiment, Holdout, Json, Layer, Parameter, Status
+from lamella.experiments.model import (
+    Configuration,
+    DeclaredMetric,
+    Domain,
+    Experiment,
+    Holdout,
+    Json,
+    Layer,
+    Parameter,
+    Status,
+)
 
 SCHEMA: Final = "lamella.configuration/1"
 _ENDED: Final = frozenset({Status.STOPPED, Status.ARCHIVED})
 _OWNED: Final = ("status", "phases", "ramped_at", "start_faults")
 """What the life cycle keeps."""
 
-T = TypeVar("T", Domain, Layer, Parameter, Holdout, Experiment)
+T = TypeVar("T", Domain, Layer, Parameter, Holdout, Experiment, DeclaredMetric)
 PowerFaults: TypeAlias = Callable[[Configuration, Experiment], Sequence[str]]
 
 
@@ -70,6 +81,9 @@ def declare(
             f"parameter {parameter.key!r}",
             _put(parameter, "parameters", lifecycle.add_parameter, editing.update_parameter),
         )
+    for metric in wanted.metrics:
+        add = partial(measures.add_metric, reserved=metrics)
+        attempt(f"metric {metric.key!r}", _put(metric, "metrics", add, measures.update_metric))
     for experiment in wanted.experiments:
         attempt(
             f"experiment {experiment.key!r}",
@@ -90,7 +104,7 @@ def _read(document: Mapping[str, Json]) -> tuple[Configuration, dict[str, frozen
     wanted = configuration_from_document(body)
     faults = [
         f"{kind}: {key!r} is listed twice; name each once"
-        for kind in ("domains", "layers", "parameters", "experiments", "holdouts")
+        for kind in _KINDS
         for key in _repeated([each.key for each in getattr(wanted, kind)])
     ]
     if faults:
@@ -223,6 +237,9 @@ def _remove_others(before: Configuration, wanted: Configuration, attempt: _Attem
     for experiment in before.experiments:
         if experiment.key not in keys["experiments"] and not (experiment.phases and experiment.status in _ENDED):
             attempt(f"experiment {experiment.key!r} is left out", _without(editing.remove_experiment, experiment.key))
+    for metric in before.metrics:
+        if metric.key not in keys["metrics"]:
+            attempt(f"metric {metric.key!r} is left out", _without(measures.remove_metric, metric.key))
     for holdout in before.holdouts:
         if holdout.key not in keys["holdouts"]:
             attempt(f"holdout {holdout.key!r} is left out", _without(traffic.remove_holdout, holdout.key))
@@ -243,7 +260,7 @@ def _without(
     return lambda now: remove(now, key)
 
 
-_KINDS: Final = ("domains", "layers", "parameters", "experiments", "holdouts")
+_KINDS: Final = ("domains", "layers", "parameters", "experiments", "holdouts", "metrics")
 
 
 def _ordered(after: Configuration, wanted: Configuration) -> Configuration:
@@ -255,6 +272,7 @@ def _ordered(after: Configuration, wanted: Configuration) -> Configuration:
         parameters=_sorted(after.parameters, wanted.parameters),
         experiments=_sorted(after.experiments, wanted.experiments),
         holdouts=_sorted(after.holdouts, wanted.holdouts),
+        metrics=_sorted(after.metrics, wanted.metrics),
     )
 
 

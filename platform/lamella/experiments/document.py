@@ -12,6 +12,7 @@ from typing import TypeVar
 from lamella.errors import InvalidInput
 from lamella.experiments import parsing
 from lamella.experiments.fields import plain
+from lamella.experiments.measures import metric_document
 from lamella.experiments.model import (
     AnalysisPlan,
     BucketRange,
@@ -154,6 +155,7 @@ def plan_document(plan: AnalysisPlan) -> dict[str, Json]:
         "minimum_days": plan.minimum_days,
         "correction": plan.correction,
         "covariate_days": plan.covariate_days,
+        "covariate_metrics": list(plan.covariate_metrics),
         "on_verdict": plan.on_verdict,
     }
 
@@ -168,6 +170,7 @@ def configuration_document(configuration: Configuration) -> dict[str, Json]:
         "experiments": [experiment_document(one) for one in configuration.experiments],
         "domains": [domain_document(one) for one in configuration.domains],
         "holdouts": [holdout_document(one) for one in configuration.holdouts],
+        "metrics": [metric_document(one) for one in configuration.metrics],
     }
 
 

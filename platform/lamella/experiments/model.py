@@ -168,6 +168,7 @@ class AnalysisPlan:
     `power` is the wanted chance to find `minimum_effect`, a relative lift. The verdict waits for `minimum_days`.
     `on_verdict` says what the worker does by itself: recommend (nothing), stop (what does harm), or promote (that, and
     where a variant is to ship, stop and make its values the defaults).
+    The past of `covariate_days` adjusts every metric by itself, and by that of the built-in `covariate_metrics` too.
     """
 
     primary_metric: str
@@ -182,6 +183,7 @@ class AnalysisPlan:
     minimum_days: int = 7
     correction: str = "holm"
     covariate_days: int = 0
+    covariate_metrics: tuple[str, ...] = ()
     on_verdict: str = "recommend"
 
 
@@ -242,6 +244,55 @@ class Experiment:
     accept_underpowered: bool = False
 
 
+class MeasuredKind(StrEnum):
+    """How a declared metric makes one figure of the events of an arm's units."""
+
+    MEAN = "mean"
+    PROPORTION = "proportion"
+    RATIO = "ratio"
+    QUANTILE = "quantile"
+    RETENTION = "retention"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measure:
+    """Events of one kind that meet `filter` (JsonLogic over their properties): how many, or the sum of `property`."""
+
+    event: str
+    property: str | None = None
+    filter: Json = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """The time since a unit's first exposure that counts: from `start_hours` up to, not including, `end_hours`.
+
+    Without an end everything until the report counts.
+    """
+
+    start_hours: float = 0.0
+    end_hours: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeclaredMetric:
+    """A metric that the installation declares; `measures` says what its fields mean and what may go together."""
+
+    key: str
+    label: str
+    label_zh: str
+    kind: MeasuredKind
+    measure: Measure
+    denominator: Measure | None = None
+    window: Window = field(default_factory=Window)
+    winsorise: float | None = None
+    quantile: float | None = None
+    direction: str = "increase"
+    minimum_effect: float | None = None
+    unit: str = "count"
+    description: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Configuration:
     """Everything that decides an assignment, at one version. Keys are unique within each tuple."""
@@ -253,3 +304,4 @@ class Configuration:
     killed: bool = False
     domains: tuple[Domain, ...] = ()
     holdouts: tuple[Holdout, ...] = ()
+    metrics: tuple[DeclaredMetric, ...] = ()

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Final, TypeVar
 
 from lamella.experiments.fields import Fields
+from lamella.experiments.measures import read_metric
 from lamella.experiments.model import (
     AnalysisPlan,
     BucketRange,
@@ -138,6 +139,7 @@ def _plan(fields: Fields) -> AnalysisPlan:
         minimum_days=fields.integer("minimum_days", _PLAN.minimum_days),
         correction=fields.text("correction", _PLAN.correction),
         covariate_days=fields.integer("covariate_days", _PLAN.covariate_days),
+        covariate_metrics=_text_list(fields, "covariate_metrics"),
         on_verdict=fields.text("on_verdict", _PLAN.on_verdict),
     )
     fields.end()
@@ -155,6 +157,7 @@ def read_configuration(document: object, where: str, faults: list[str]) -> Confi
         killed=fields.boolean("killed", default=False),
         domains=_each(fields, "domains", read_domain),
         holdouts=_each(fields, "holdouts", read_holdout),
+        metrics=_each(fields, "metrics", read_metric),
     )
     fields.end()
     return configuration

@@ -27,6 +27,10 @@ def _metric_faults(plan: AnalysisPlan, metrics: Collection[str]) -> list[str]:
     named = [plan.primary_metric, *(one.metric for one in plan.guardrails), *plan.secondary_metrics]
     unknown = [metric for metric in dict.fromkeys(named) if metric and metric not in metrics]
     faults += [f"the plan names an unknown metric {metric!r}; {near(metric, list(metrics))}" for metric in unknown]
+    unknown = [metric for metric in plan.covariate_metrics if metric not in metrics]
+    faults += [f"covariate_metrics names no metric {metric!r}; {near(metric, list(metrics))}" for metric in unknown]
+    if plan.covariate_metrics and not plan.covariate_days:
+        faults.append("covariate_metrics need covariate_days above 0; set how many days of the past count")
     twice = [metric for metric, times in Counter(named).items() if metric and times > 1]
     faults += [f"the plan names metric {metric!r} more than once; give it one role" for metric in twice]
     faults += [

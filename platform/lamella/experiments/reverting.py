@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from lamella.errors import Conflict
-from lamella.experiments import editing, lifecycle, traffic
+from lamella.experiments import editing, lifecycle, measures, traffic
 from lamella.experiments.differences import differences
 from lamella.experiments.document import (
     domain_document,
@@ -61,6 +61,11 @@ _LEAVES: Final[Mapping[str, tuple[_Restore, _Restore, _Remove]]] = {
         lambda now, document: traffic.update_holdout(now, holdout_from_document(document)),
         traffic.remove_holdout,
     ),
+    "metric": (
+        lambda now, document: measures.add_metric(now, measures.metric_from_document(document), reserved=()),
+        lambda now, document: measures.update_metric(now, measures.metric_from_document(document)),
+        measures.remove_metric,
+    ),
     "experiment": (
         lambda now, document: lifecycle.add_experiment(now, experiment_from_document(document)),
         lambda now, document: lifecycle.update_experiment(now, experiment_from_document(document)),
@@ -75,6 +80,7 @@ _DOCUMENTS: Final[Mapping[str, Callable[[Configuration, str], Mapping[str, Json]
     "parameter": lambda now, key: parameter_document(parameter_of(now, key)),
     "domain": lambda now, key: domain_document(domain_of(now, key)),
     "holdout": lambda now, key: holdout_document(holdout_of(now, key)),
+    "metric": lambda now, key: measures.metric_document(measures.metric_of(now, key)),
     "experiment": lambda now, key: experiment_document(experiment_of(now, key)),
 }
 

@@ -10,10 +10,13 @@ from lamella.errors import NotFound
 
 
 class MetricKind(StrEnum):
-    """A mean over all exposed units, or a ratio of two sums over them."""
+    """What a metric is of its units: a mean, a share, a ratio of sums, a quantile of events, a share that returns."""
 
     MEAN = "mean"
+    PROPORTION = "proportion"
     RATIO = "ratio"
+    QUANTILE = "quantile"
+    RETENTION = "retention"
 
 
 class Direction(StrEnum):
@@ -36,7 +39,9 @@ class Metric:
     """One metric: the sum of the `numerator` columns over the `denominator` column, or per exposed unit where None.
 
     `counted_before` is the column whose `pre_` twin, per unit, stands for the metric before the experiment; None
-    takes the metric's own columns. `is_bernoulli` says that a unit's value is 0 or 1.
+    takes the metric's own columns. `is_bernoulli` says that a unit's value is 0 or 1. `covariates` are columns that
+    adjust it as they are, instead of the `pre_` twins and `has_pre`. A declared metric says its kind itself; its
+    columns are its own, and not those of the per-unit totals.
     """
 
     key: str
@@ -48,11 +53,21 @@ class Metric:
     direction: Direction = Direction.INCREASE
     counted_before: str | None = None
     is_bernoulli: bool = False
+    covariates: tuple[str, ...] = ()
+    declared_kind: MetricKind | None = None
+    minimum_effect: float | None = None
 
     @property
     def kind(self) -> MetricKind:
-        """Ratio where there is a denominator, else mean."""
+        """What was declared; else ratio where there is a denominator, and mean where there is none."""
+        if self.declared_kind is not None:
+            return self.declared_kind
         return MetricKind.MEAN if self.denominator is None else MetricKind.RATIO
+
+    @property
+    def columns_are_own(self) -> bool:
+        """Whether its columns come from its own declaration or file, not from the per-unit totals."""
+        return self.declared_kind is not None or bool(self.covariates)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -72,6 +87,8 @@ class Metric:
     @property
     def covariate_columns(self) -> tuple[str, ...]:
         """All columns that its adjustment needs besides `has_pre`."""
+        if self.covariates:
+            return self.covariates
         below = self.covariate_denominator
         return self.covariate_numerator if below is None else (*self.covariate_numerator, below)
 
@@ -146,16 +163,16 @@ _DECLARED: Final = (
 METRICS: Final[Mapping[str, Metric]] = MappingProxyType({metric.key: metric for metric in _DECLARED})
 
 
-def find_metric(key: str) -> Metric:
-    """The metric with this key. Raises NotFound that lists the keys there are.
+def find_metric(key: str, metrics: Mapping[str, Metric] = METRICS) -> Metric:
+    """The metric with this key, among `metrics`. Raises NotFound that lists the keys there are.
 
     >>> find_metric("ctr").columns
     ('clicks', 'impressions')
     """
     try:
-        return METRICS[key]
+        return metrics[key]
     except KeyError:
-        raise NotFound("metric", key, next_step=f"use one of {', '.join(METRICS)}") from None
+        raise NotFound("metric", key, next_step=f"use one of {', '.join(metrics)}") from None
 
 
 def needed_columns(metrics: Iterable[Metric], *, with_covariates: bool = False) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from lamella.recommenders.encoder import Encoder
 from lamella.recommenders.layers import Tail
 from lamella.recommenders.parts import Parts, arrays_of, parts_of
 from lamella.recommenders.side import Placed, Side
-from lamella.services.ports import NOBODY, Reader
+from lamella.services.model_ports import NOBODY, Reader
 
 COLD_QUANTILE: Final = 0.25
 """An item without evidence gets the item bias that this share of the items with evidence stays below."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lamella.errors import TrainingFault
 from lamella.experiments.model import Json
-from lamella.services.ports import Item, TrainingLog
+from lamella.services.model_ports import Item, TrainingLog
 
 MAX_RANK: Final = 50
 """Ranks from here on share one position bias."""

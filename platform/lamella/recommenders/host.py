@@ -16,7 +16,7 @@ from lamella.recommenders.artifact import FactorModel, Floats, sigmoid
 from lamella.recommenders.candidates import ItemRows, Translations
 from lamella.recommenders.composing import Chance, compose, generator_of
 from lamella.recommenders.shelf import NoItems, Shelf
-from lamella.services.ports import NOBODY, Composition, ModelCatalogue, ModelVersion, Reader, Recall, Scored
+from lamella.services.model_ports import NOBODY, Composition, ModelCatalogue, ModelVersion, Reader, Recall, Scored
 from lamella.services.staging import Stage
 
 CAPACITY: Final = 12

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from lamella.recommenders.artifact import FactorModel
 from lamella.recommenders.dataset import Dataset, Impressions, Outcome
 from lamella.recommenders.history import Histories, histories_of
-from lamella.services.ports import Reader
+from lamella.services.model_ports import Reader
 
 LIST_LENGTH: Final = 10
 HISTORY_LENGTH: Final = 50

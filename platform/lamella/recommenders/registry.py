@@ -20,7 +20,7 @@ from typing import Final
 from lamella.errors import Conflict, InvalidInput, ModelCorrupt, ModelFailed
 from lamella.experiments.model import Json
 from lamella.recommenders.artifact import FactorModel, pack, unpack
-from lamella.services.ports import ModelCatalogue, ModelVersion
+from lamella.services.model_ports import ModelCatalogue, ModelVersion
 
 FORMAT: Final = "lamella.model/1"
 SERVING: Final = "serving.npz"

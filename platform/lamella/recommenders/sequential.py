@@ -32,7 +32,7 @@ from lamella.recommenders.layers import Floats
 from lamella.recommenders.learning import CURVE, Batch, Course, learn
 from lamella.recommenders.priors import priors_of
 from lamella.recommenders.probing import probe_pairs
-from lamella.services.ports import Reader
+from lamella.services.model_ports import Reader
 
 _VALIDATION_WINDOWS: Final = 256
 _CHUNK: Final = 1024

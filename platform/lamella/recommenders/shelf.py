@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from lamella.experiments.model import Json
 from lamella.experiments.targeting import compile_rule
 from lamella.recommenders.candidates import ItemRows
-from lamella.services.ports import Catalogue, Item
+from lamella.services.model_ports import Catalogue, Item
 
 ITEM: Final = "item"
 """The attribute under which a filter sees the key of an item."""

@@ -23,7 +23,7 @@ from lamella.recommenders.keras_runtime import Network, Runtime, Variable, norma
 from lamella.recommenders.kind import Fitted, Progress
 from lamella.recommenders.learning import CURVE, Batch, Course, Curve, learn
 from lamella.recommenders.probing import probe_pairs
-from lamella.services.ports import Reader
+from lamella.services.model_ports import Reader
 
 HIDDEN_SHARE: Final = 0.2
 BARE_SHARE: Final = 0.05

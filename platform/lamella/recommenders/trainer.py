@@ -14,7 +14,7 @@ from lamella.recommenders.kind import Progress
 from lamella.recommenders.kinds import kind_named
 from lamella.recommenders.rated import Split, build_ratings
 from lamella.recommenders.registry import FolderRegistry, TrainedModel, check_name
-from lamella.services.ports import Item, ModelVersion, TrainingLog, TrainingRun
+from lamella.services.model_ports import Item, ModelVersion, TrainingLog, TrainingRun
 from lamella.services.ratings_ports import Ratings
 
 _FITTING_SHARE: Final = 0.95

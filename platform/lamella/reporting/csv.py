@@ -4,6 +4,7 @@ import csv
 import io
 from typing import Final
 
+from lamella.reporting import parts
 from lamella.reporting.document import Document, read_report
 from lamella.reporting.view import Arm, Comparison, Interval, Metric, Report
 
@@ -28,12 +29,16 @@ def rows(document: Document) -> list[dict[str, Cell]]:
     return [_row(report, metric, arm) for metric in report.metrics for arm in metric.arms]
 
 
-def render(document: Document) -> str:
-    """The rows as CSV with a header line. Text that a spreadsheet would take for a formula is quoted with '."""
+def render(document: Document, part: str | None = None) -> str:
+    """The rows as CSV with a header line. Text that a spreadsheet would take for a formula is quoted with '.
+
+    With `part` the rows of one of `parts.PARTS`, what was explored besides the plan.
+    """
+    columns, found = (COLUMNS, rows(document)) if part is None else (parts.COLUMNS, parts.rows(document, part))
     written = io.StringIO()
-    writer = csv.DictWriter(written, COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(written, columns, lineterminator="\n")
     writer.writeheader()
-    writer.writerows({name: _safe(value) for name, value in row.items()} for row in rows(document))
+    writer.writerows({name: _safe(value) for name, value in row.items()} for row in found)
     return written.getvalue()
 
 

@@ -10,6 +10,7 @@ from lamella.experiments.model import Json
 from lamella.reporting import view
 
 SCHEMA = "lamella.report/1"
+EXPLORED = ("series", "segments", "interactions", "health")
 
 Document = Mapping[str, Json]
 
@@ -115,6 +116,7 @@ def read_report(document: Document) -> view.Report:
         metrics=tuple(_metric(node) for node in root.at("metrics").elements()),
         verdict=_verdict(root.at("verdict")),
         inputs=root.at("inputs").members(),
+        explored={key: document[key] for key in EXPLORED if document.get(key) is not None},
     )
 
 

@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from lamella.experiments.model import Json
-from lamella.reporting import findings, forest, numbers, svg, tables, trends
+from lamella.reporting import explored, findings, forest, numbers, svg, tables, trends
 from lamella.reporting.document import Document, read_report, read_truth
 from lamella.reporting.series import courses, timeline
 from lamella.reporting.view import Report, Truth
@@ -116,6 +116,7 @@ def _fragment(report: Report, history: Sequence[Document], truth: Truth | None, 
         **_evidence(report, lang),
         **_course(report, history, lang),
         **_record(report, lang),
+        explored=explored.tables(report, lang),
         lang=lang,
         lang_tag=_tag(lang),
         t=partial(word, lang=lang),

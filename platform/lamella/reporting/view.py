@@ -1,7 +1,7 @@
 """A report as typed, frozen values: what the renderers draw. `document` makes them out of a report document."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from lamella.experiments.model import Json
@@ -170,7 +170,7 @@ class Truth:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """One analysis of one phase of an experiment."""
+    """One analysis of one phase of an experiment. `explored` holds what stands beside the plan, as it is."""
 
     key: str
     name: str
@@ -190,6 +190,7 @@ class Report:
     metrics: tuple[Metric, ...]
     verdict: Verdict
     inputs: Mapping[str, Json]
+    explored: Mapping[str, Json] = field(default_factory=dict)
 
     @property
     def control(self) -> str | None:

@@ -3,18 +3,23 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Final, NamedTuple
+from typing import Final
 
 from lamella.errors import Conflict
 from lamella.experiments.document import plan_document
 from lamella.experiments.model import AnalysisPlan, Experiment, Json, Phase, Status, Variant
 from lamella.experiments.selection import experiment_of
-from lamella.metrics.definitions import METRICS, find_metric, needed_columns
+from lamella.metrics.definitions import METRICS, Metric, find_metric, needed_columns
 from lamella.services.checking import checks
-from lamella.services.comparing import compare, roles
+from lamella.services.comparing import EstimatesBy, compare, roles
 from lamella.services.concluding import conclude
+from lamella.services.exploring import Subject, explored
+from lamella.services.flagging import BOT, INTERNAL
 from lamella.services.history import earlier_comparisons, phase_of, taken_before
+from lamella.services.measure_ports import FactStore, Measured
+from lamella.services.measuring import catalogue, known_estimates, measured_for, planned, stretch_of
 from lamella.services.ports import AnalysisStore, ArmTotals, Clock, ConfigurationStore
+from lamella.services.record_ports import RecordCounts
 from lamella.services.schedule import data_until, standing
 from lamella.services.tabulating import (
     check_document,
@@ -31,28 +36,57 @@ SCHEMA: Final = "lamella.report/1"
 
 
 def analyse(
-    experiment_key: str, configurations: ConfigurationStore, analyses: AnalysisStore, clock: Clock
+    experiment_key: str,
+    configurations: ConfigurationStore,
+    analyses: AnalysisStore,
+    clock: Clock,
+    facts: FactStore | None = None,
 ) -> dict[str, Json]:
     """The report of the experiment's current phase as of now; nothing is stored.
 
+    Declared metrics, and what is explored besides the plan, need the `facts`.
+
     Raises NotFound for an unknown experiment or metric, Conflict for an experiment that has not started.
     """
-    return _report(_subject(experiment_key, configurations), analyses, clock.now())
+    subject, now = _subject(experiment_key, configurations), clock.now()
+    previous = _previous(subject, analyses)
+    document = _report(subject, analyses, previous, now, facts)
+    return document if facts is None else {**document, **explored(subject, facts, previous, now).parts}
 
 
 def analyse_and_keep(
-    experiment_key: str, configurations: ConfigurationStore, analyses: AnalysisStore, clock: Clock
+    experiment_key: str,
+    configurations: ConfigurationStore,
+    analyses: AnalysisStore,
+    clock: Clock,
+    facts: FactStore | None = None,
+    *,
+    explores: bool = True,
 ) -> dict[str, Json]:
-    """The report as `analyse` makes it, after it was saved: from then on the looks that it took are spent."""
+    """The report as `analyse` makes it, after it was saved: from then on the looks that it took are spent.
+
+    Where it does not `explores`, that is left to a later report, unless the data has come to its end.
+    """
     subject, now = _subject(experiment_key, configurations), clock.now()
-    document = _report(subject, analyses, now)
+    previous = _previous(subject, analyses)
+    document = _report(subject, analyses, previous, now, facts)
     analyses.save_report(experiment_key, subject.phase.id, now, document)
-    return document
+    is_over = data_until(subject.experiment.plan, subject.phase, now) < now
+    if facts is None or not (explores or is_over):
+        return document
+    found = explored(subject, facts, previous, now)
+    if found.is_new:
+        facts.keep_exploration(experiment_key, subject.phase.id, found.parts)
+    return {**document, **found.parts}
 
 
-def columns_of(plan: AnalysisPlan) -> tuple[str, ...]:
-    """The columns of the per-unit totals that a report of this plan needs; all metrics are reported."""
-    wanted = [find_metric(plan.primary_metric), *METRICS.values()]
+def columns_of(plan: AnalysisPlan, metrics: Mapping[str, Metric] = METRICS) -> tuple[str, ...]:
+    """The columns of the per-unit totals that a report of this plan needs; all metrics are reported.
+
+    Declared metrics have columns of their own.
+    """
+    wanted = [find_metric(plan.primary_metric, metrics), *metrics.values()]
+    wanted = [each for each in wanted if each.declared_kind is None]
     columns = needed_columns(wanted, with_covariates=plan.covariate_days > 0)
     return tuple(dict.fromkeys(("slates", "fallback_slates", *columns)))
 
@@ -65,19 +99,26 @@ def build_report(
     now: datetime,
     *,
     snapshot: int = 0,
+    metrics: Mapping[str, Metric] = METRICS,
+    estimates: EstimatesBy | None = None,
+    measured: Mapping[str, Measured] | None = None,
 ) -> dict[str, Json]:
     """The report document from the arms' totals; pure: the same input gives the same document.
 
-    `totals` hold the columns of `columns_of(plan)`; an arm that is missing has no units. `previous` are reports of
-    the phase, oldest first: the newest says which looks are spent, earlier ones may be left out.
+    `metrics` are all that is reported; `totals` hold the columns of `columns_of(plan, metrics)`. An arm that is
+    missing has no units. `previous` are reports of the phase, oldest first: the newest says which looks are spent,
+    earlier ones may be left out. `estimates` are what moments do not tell, such as quantiles; `measured` is what the
+    declared metrics among `metrics` found.
     """
     plan = experiment.plan
     stand = standing(plan, phase, previous, now, is_stopped=experiment.status in (Status.STOPPED, Status.ARCHIVED))
-    arms = _arms(experiment, phase, totals, columns_of(plan))
+    arms = _arms(experiment, phase, totals, columns_of(plan, metrics))
     control = _control(experiment).key
     treatments = {each.variant: each.moments for each in arms if each.variant != control}
     own = next(each.moments for each in arms if each.variant == control)
-    wanted, standard = roles(plan), stand.standard(plan.alpha)
+    wanted, standard = roles(plan, metrics), stand.standard(plan.alpha)
+    estimates = {**known_estimates(measured or {}, [each.variant for each in arms]), **(estimates or {})}
+    moments = {key: each.moments for key, each in (measured or {}).items()}
     readings = compare(
         wanted,
         own,
@@ -86,12 +127,17 @@ def build_report(
         correction=plan.correction,
         with_covariates=plan.covariate_days > 0,
         earlier=earlier_comparisons(previous) if stand.method is Method.ALWAYS_VALID else None,
+        estimates=estimates,
+        own=moments,
+        control_key=control,
+        beside=[METRICS[key] for key in plan.covariate_metrics if key in METRICS],
     )
     checked = checks(
         arms,
         phase.weights,
         control=control,
         primary=wanted[0].metric,
+        past=None if plan.primary_metric in METRICS else moments.get(plan.primary_metric, {}),
         covariate_days=plan.covariate_days,
         elapsed_days=stand.elapsed_days,
         minimum_days=plan.minimum_days,
@@ -106,38 +152,68 @@ def build_report(
         "looks": looks_document(replace(stand, looks=conclusion.looks), conclusion.evidence, taken_before(previous)),
         "checks": [check_document(each) for each in checked],
         "variants": variant_documents(arms, phase.weights, control),
-        "metrics": metric_documents(wanted, readings, arms, level=1.0 - standard.threshold(plan.alpha)),
+        "metrics": metric_documents(
+            wanted, readings, arms, level=1.0 - standard.threshold(plan.alpha), estimates=estimates, own=moments
+        ),
         "verdict": verdict_document(conclusion.verdict),
-        "inputs": inputs_document(arms),
+        "inputs": inputs_document(arms, measured, data_until(plan, phase, now)),
     }
 
 
-class _Subject(NamedTuple):
-    experiment: Experiment
-    phase: Phase
-    snapshot: int
-
-
-def _subject(experiment_key: str, configurations: ConfigurationStore) -> _Subject:
+def _subject(experiment_key: str, configurations: ConfigurationStore) -> Subject:
     configuration = configurations.load()
     experiment = experiment_of(configuration, experiment_key)
     if not experiment.phases:
         raise Conflict(f"experiment {experiment_key!r} is {experiment.status}; start it before it is analysed")
-    return _Subject(experiment, experiment.phases[-1], configuration.version)
+    return Subject(experiment, experiment.phases[-1], configuration)
 
 
-def _report(subject: _Subject, analyses: AnalysisStore, now: datetime) -> dict[str, Json]:
-    experiment, phase, snapshot = subject
+def _previous(subject: Subject, analyses: AnalysisStore) -> list[Mapping[str, Json]]:
+    """The newest report, if it is about the same phase."""
+    newest = analyses.latest_report(subject.experiment.key)
+    return [newest] if newest is not None and phase_of(newest) == subject.phase.id else []
+
+
+def _report(
+    subject: Subject,
+    analyses: AnalysisStore,
+    previous: Sequence[Mapping[str, Json]],
+    now: datetime,
+    facts: FactStore | None,
+) -> dict[str, Json]:
+    experiment, phase, configuration = subject
     plan = experiment.plan
+    stretch = stretch_of(plan, phase, data_until(plan, phase, now))
+    declared = planned(plan, configuration.metrics)
     totals = analyses.arm_totals(
         phase.id,
-        columns_of(plan),
+        columns_of(plan, catalogue(declared)),
         until=data_until(plan, phase, now),
         covariate_since=phase.started_at - timedelta(days=plan.covariate_days) if plan.covariate_days else None,
     )
-    newest = analyses.latest_report(experiment.key)
-    previous = [newest] if newest is not None and phase_of(newest) == phase.id else []
-    return build_report(experiment, phase, totals, previous, now, snapshot=snapshot)
+    document = build_report(
+        experiment,
+        phase,
+        totals,
+        previous,
+        now,
+        snapshot=configuration.version,
+        metrics=catalogue(declared),
+        measured=measured_for(facts, stretch, declared),
+    )
+    document["record"] = _record_document(analyses.record_counts(phase.id), totals)
+    return document
+
+
+def _record_document(counts: RecordCounts, totals: Sequence[ArmTotals]) -> dict[str, Json]:
+    """What came late, and what the analysis leaves out: refused records, robots, colleagues and crossed units."""
+    return {
+        "late": counts.late,
+        "quarantined": counts.quarantined,
+        "bots": counts.flagged.get(BOT, 0),
+        "internal": counts.flagged.get(INTERNAL, 0),
+        "crossed": sum(each.crossed for each in totals),
+    }
 
 
 def _control(experiment: Experiment) -> Variant:

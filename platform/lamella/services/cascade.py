@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Final, Protocol, TypeAlias
 
 from lamella.errors import LamellaError, ModelCorrupt, ModelFailed, ModelFault, NotFound, Unavailable
-from lamella.services.ports import Composition, Reader, Recall, Recommender, Scored
+from lamella.services.model_ports import Composition, Reader, Recall, Recommender, Scored
 from lamella.services.stages import Stages, blend, stand_ins
 
 RECALL: Final = "recall"

@@ -23,16 +23,20 @@ def checks(
     *,
     control: str,
     primary: Metric,
+    past: Mapping[str, Moments] | None = None,
     covariate_days: int,
     elapsed_days: float,
     minimum_days: float,
 ) -> tuple[Check, ...]:
-    """Every check, in a fixed order; each has its own sentence. All of them block the verdict when they fail."""
+    """Every check, in a fixed order; each has its own sentence. All of them block the verdict when they fail.
+
+    `past` holds the moments of a primary metric that has columns of its own.
+    """
     return (
         _sample_ratio(totals, weights),
         _crossed(totals),
         _fallbacks(totals, control),
-        _pre_period(totals, control, primary, covariate_days),
+        _pre_period(_pasts(totals, past), control, primary, covariate_days),
         _minimum_days(elapsed_days, minimum_days),
     )
 
@@ -82,12 +86,18 @@ def _fallbacks(totals: Sequence[ArmTotals], control: str) -> Check:
     return _check(name, detail, passed=p >= THRESHOLD, p=p)
 
 
-def _pre_period(totals: Sequence[ArmTotals], control: str, primary: Metric, covariate_days: int) -> Check:
+def _pasts(totals: Sequence[ArmTotals], past: Mapping[str, Moments] | None) -> dict[str, Moments]:
+    """The moments by variant that say something about the time before."""
+    if past is None:
+        return {each.variant: each.moments for each in totals}
+    return {variant: each for variant, each in past.items() if "has_pre" in each.columns}
+
+
+def _pre_period(arms: Mapping[str, Moments], control: str, primary: Metric, covariate_days: int) -> Check:
     """Has anybody's past to do with their arm? The smallest p over arms and figures, times their number."""
     name = "pre_period"
     if not covariate_days:
         return _check(name, "The plan looks at no time before the experiment.", passed=None)
-    arms = {each.variant: each.moments for each in totals}
     p: list[float] = []
     for variant, arm in arms.items():
         if variant != control and control in arms:
@@ -104,6 +114,8 @@ def _pre_period(totals: Sequence[ArmTotals], control: str, primary: Metric, cova
 
 
 def _past(control: Moments, arm: Moments, primary: Metric) -> tuple[Difference | Undefined, ...]:
+    if primary.covariates:
+        return tuple(welch(control, arm, name) for name in primary.covariates)
     below = primary.covariate_denominator
     wanted = {"numerator": dict.fromkeys(primary.covariate_numerator, 1.0), "has_pre": {"has_pre": 1.0}}
     if below is not None:

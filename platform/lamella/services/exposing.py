@@ -5,12 +5,13 @@ is assigned at the moment in which it arrives.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Final
 
 from lamella.errors import InvalidEvent, InvalidInput, NotFound
-from lamella.events.codec import encode
+from lamella.events.codec import Fault, encode, fault_of
 from lamella.events.contract import Exposed, Exposure
 from lamella.events.validation import LATE, check_time, read_text, read_time
 from lamella.experiments.assignment import Assignment
@@ -59,6 +60,10 @@ class Exposing:
         self._snapshots, self._journal, self._clock, self._late = snapshots, journal, clock, late
         self._remembering = remembering or Remembering(NoMemory())
 
+    def reader(self) -> "Reader":
+        """What reads exposures now, against the configuration in force."""
+        return Reader(self._snapshots.current(), self._clock.now(), self._late, self._remembering)
+
     def exposures(self, documents: object) -> Receipt:
         """Which of the exposures (JSON objects, at most 1,000) are now durable; a bad one never sinks the others.
 
@@ -69,23 +74,23 @@ class Exposing:
             raise InvalidInput(f"exposures is {type(documents).__name__}; send a list of objects")
         if len(documents) > EVENTS_LIMIT:
             raise InvalidInput(f"{len(documents)} exposures in one call; send at most {EVENTS_LIMIT}")
-        now, snapshot = self._clock.now(), self._snapshots.current()
-        reader = _Reader(snapshot, now, self._late, self._remembering)
+        reader = self.reader()
         accepted: list[Exposure] = []
         rejected: list[Rejection] = []
+        faults: list[Fault] = []
         for index, document in enumerate(documents):
             try:
                 accepted.append(reader.read(document))
             except InvalidEvent as error:
-                name = document.get("exposure_id") if isinstance(document, dict) else None
-                known = name[:256] if isinstance(name, str) else ""
-                rejected.append(Rejection(index=index, event_id=known, code=error.why, reason=str(error)))
-        if accepted:
-            self._journal.append(encode(accepted))
+                fault = replace(fault_of(document, error), kind="exposure")
+                faults.append(fault)
+                rejected.append(Rejection(index=index, event_id=fault.key, code=error.why, reason=str(error)))
+        if accepted or faults:
+            self._journal.append(encode([*accepted, *faults]))
         return Receipt(accepted=len(accepted), rejected=tuple(rejected))
 
 
-class _Reader:
+class Reader:
     """Reads exposures against one snapshot."""
 
     def __init__(self, snapshot: Snapshot, now: datetime, late: timedelta, remembering: Remembering) -> None:

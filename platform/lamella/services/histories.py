@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from lamella.services.ports import HistoryStore
+from lamella.services.model_ports import HistoryStore
 
 LENGTH: Final = 50
 """How many reads a history holds."""

@@ -18,8 +18,13 @@ from lamella.errors import Forbidden, InvalidInput, Unauthenticated
 from lamella.services.ports import Clock, KeyStore, Principal
 
 PREFIX: Final = "lam_"
-ROLES: Final = ("client", "viewer", "experimenter", "approver", "admin")
-"""Every role reaches as far as those before it: client serves and sends events, viewer reads, admin does all."""
+COLLECTOR: Final = "collector"
+ROLES: Final = (COLLECTOR, "client", "viewer", "experimenter", "approver", "admin")
+"""Every role reaches as far as those before it.
+
+A collector sends events and reads nothing, so its key may stand in a web page; client asks for recommendations too,
+viewer reads, admin does all.
+"""
 
 CACHE_SECONDS: Final = 2.0
 """A revoked key is refused at once by the process that revoked it, and within this time by every other."""
@@ -48,6 +53,8 @@ def reaches(role: str, needed: str) -> bool:
 
     >>> reaches("admin", "viewer"), reaches("client", "viewer"), reaches("guest", "client")
     (True, False, False)
+    >>> reaches("client", "collector"), reaches("collector", "client")
+    (True, False)
     """
     return role in ROLES and ROLES.index(role) >= ROLES.index(needed)
 

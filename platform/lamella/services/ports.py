@@ -1,12 +1,13 @@
 """What the use cases need from outside, as protocols. Fakes for tests are in `lamella.testing`."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Protocol
 
 from lamella.experiments.model import Configuration, Json
 from lamella.services.admin_ports import Approval
+from lamella.services.record_ports import RecordCounts
 from lamella.services.traffic_ports import RecentTotals
 from lamella.stats.moments import Moments
 
@@ -90,7 +91,7 @@ class ConfigurationStore(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
-    """Who calls: the key's name and role (viewer, experimenter, approver, admin; client for traffic).
+    """Who calls: the key's name and role (collector, client, viewer, experimenter, approver, admin).
 
     `projects` are those that the key reaches in the admin API, None for every one. It is unknown from `expires_at` on.
     """
@@ -169,7 +170,8 @@ class ArmTotals:
     """One variant of one phase: the moments of its unit-level columns over all exposed units, and its traffic.
 
     `moments.columns` names the columns in order. `crossed` counts units that were also exposed to another
-    variant of the phase (they are out of `moments`). `slates` and `fallback_slates` count requests.
+    variant of the phase (they are out of `moments`). `slates` and `fallback_slates` count requests. `source` is "kept"
+    where it came from the kept moments, last refreshed at `kept_at` and corrected for what changed since; else "scan".
     """
 
     variant: str
@@ -177,6 +179,8 @@ class ArmTotals:
     crossed: int
     slates: int
     fallback_slates: int
+    source: str = "scan"
+    kept_at: datetime | None = None
 
 
 class AnalysisStore(Protocol):
@@ -201,6 +205,10 @@ class AnalysisStore(Protocol):
         """The totals of all units over the whole days from that of `since` on; None where nothing was served then."""
         ...
 
+    def record_counts(self, phase: int) -> RecordCounts:
+        """What came late, was refused, or is left out of the analysis of a phase."""
+        ...
+
     def save_report(self, experiment: str, phase: int, as_of: datetime, document: Mapping[str, Json]) -> int:
         """Keep the report; returns its number. Reports are never changed."""
         ...
@@ -211,277 +219,4 @@ class AnalysisStore(Protocol):
 
     def reports(self, experiment: str, phase: int) -> Sequence[Mapping[str, Json]]:
         """Every report of the phase, oldest first: the looks that were taken."""
-        ...
-
-
-# --- items and models --------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Item:
-    """Something that can be recommended. `attributes` holds topic, author and whatever else the product knows."""
-
-    key: str
-    title: str
-    published_at: datetime
-    attributes: Mapping[str, Json]
-
-
-class Catalogue(Protocol):
-    """The items."""
-
-    def put(self, items: Sequence[Item]) -> int:
-        """Insert or replace items by key; returns how many there were."""
-        ...
-
-    def all(self) -> Sequence[Item]:
-        """Every item, by key."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelVersion:
-    """A published model: name and number ("mf", 3), its kind, where its files are, and what was measured.
-
-    `digest` is the SHA-256 over the serving artifact. `metrics` are the offline metrics; `stamp` says which data
-    trained it (rows, from, until, seed). All of that never changes; `stage` does, and `share`, the share of traffic
-    that a shadow or a canary takes: see `lamella.services.staging`.
-    """
-
-    name: str
-    number: int
-    kind: str
-    created_at: datetime
-    digest: str
-    size_bytes: int
-    hyperparameters: Mapping[str, Json]
-    metrics: Mapping[str, float]
-    stamp: Mapping[str, Json]
-    stage: str = "live"
-    share: float = 0.0
-
-    @property
-    def reference(self) -> str:
-        """How parameters and slates name it: `mf@3`."""
-        return f"{self.name}@{self.number}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reader:
-    """What is known of who asks beside the key: `history`, the last items read, oldest first, and `attributes`."""
-
-    history: Sequence[str] = ()
-    attributes: Mapping[str, Json] = field(default_factory=dict)
-
-
-NOBODY: Final = Reader()
-"""A reader of whom nothing is known but the key."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recall:
-    """What recall is to find: the `count` best, none of `exclude`, only items that `rule` (JsonLogic) lets in.
-
-    They come out of all that the model knows, or out of `candidates` where those are given. `damping` >= 0 lowers
-    what is popular anyway; see `FactorModel.damped`.
-    """
-
-    count: int
-    exclude: frozenset[str] = frozenset()
-    candidates: tuple[str, ...] | None = None
-    rule: Json = None
-    damping: float = 0.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Composition:
-    """How a slate of `count` items is put together out of candidates, place by place; see `compose`.
-
-    `freshness` is added to the logit of an item that is new, halved with every `half_life_hours` of its age at `now`.
-    `diversity` runs 0..1, `epsilon` 0..1; `temperature` 0 is none. What is drawn depends on `seed` alone.
-    """
-
-    count: int
-    now: datetime
-    diversity: float = 0.0
-    freshness: float = 0.0
-    half_life_hours: float = 24.0
-    epsilon: float = 0.0
-    temperature: float = 0.0
-    seed: str = ""
-
-    @property
-    def is_head(self) -> bool:
-        """Whether it is the first `count` candidates as they are."""
-        return not (self.diversity or self.freshness or self.explores)
-
-    @property
-    def explores(self) -> bool:
-        """Whether places are drawn at random."""
-        return self.epsilon > 0 or self.temperature > 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scored:
-    """Candidates with their scores, best first. `source` says which stage and model proposed them.
-
-    `propensities` are the chances with which each was chosen for its place; empty where nothing was drawn.
-    """
-
-    items: Sequence[str]
-    scores: Sequence[float]
-    source: str
-    propensities: Sequence[float] = ()
-
-    @property
-    def model(self) -> str:
-        """The version that answered, `mf@3`: what follows the stage in `source`, `recall:mf@3`."""
-        return self.source.partition(":")[2]
-
-
-class Recommender(Protocol):
-    """The models of this process: recall, rank and re-rank by reference."""
-
-    def recall(self, model: str, unit: str, wanted: Recall, reader: Reader = NOBODY) -> Scored:
-        """The best items for `unit` that `wanted` describes.
-
-        Raises NotFound, ModelCorrupt or ModelFailed; never answers with NaN.
-        """
-        ...
-
-    def rank(self, model: str, unit: str, items: Sequence[str], reader: Reader = NOBODY) -> Scored:
-        """`items` in the order of the model. Items unknown to it get its stated cold-start score."""
-        ...
-
-    def compose(self, model: str, scored: Scored, composition: Composition) -> Scored:
-        """The slate out of `scored`, likeness taken from the item vectors of `model`. Scores stay as they are."""
-        ...
-
-    def is_prompt(self, model: str) -> bool:
-        """Whether the model is in memory, so that it answers within milliseconds and needs no deadline."""
-        ...
-
-    def reads_history(self, model: str) -> bool:
-        """Whether the model, where it is in memory, looks at what the unit has read."""
-        ...
-
-    def versions(self) -> "Sequence[ModelVersion]":
-        """Every published version, newest first, from memory."""
-        ...
-
-
-class HistoryStore(Protocol):
-    """What units have read, from the record."""
-
-    def last_reads(self, unit: str, *, limit: int) -> Sequence[str]:
-        """The last `limit` different items that the unit read or clicked, oldest first."""
-        ...
-
-
-class ModelCatalogue(Protocol):
-    """The model versions as the SQL store knows them."""
-
-    def add(self, version: ModelVersion) -> None:
-        """Record a published version. Raises Conflict if the reference is taken.
-
-        One that is live takes that stage from the version of its name that had it, which is retired.
-        """
-        ...
-
-    def stage(self, reference: str, stage: str, *, share: float, at: datetime) -> ModelVersion:
-        """The version in its new stage. One that becomes live retires the live version of its name.
-
-        Raises NotFound.
-        """
-        ...
-
-    def next_number(self, name: str) -> int:
-        """1 for an unknown name, else one more than its newest."""
-        ...
-
-    def find(self, reference: str) -> ModelVersion | None:
-        """The version named `mf@3`, or for `mf` its live one, else its newest; None if there is none."""
-        ...
-
-    def all(self) -> Sequence[ModelVersion]:
-        """Every version, newest first."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingLog:
-    """Impressions in time order as parallel columns: who was shown what, where, and whether it was clicked.
-
-    `contexts` holds the newest context of each unit that gave one: what is known of the reader.
-    """
-
-    units: Sequence[str]
-    items: Sequence[str]
-    ranks: Sequence[int]
-    clicked: Sequence[bool]
-    since: datetime
-    until: datetime
-    contexts: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
-
-
-class TrainingStore(Protocol):
-    """The record as training data."""
-
-    def impressions(self, *, since: datetime | None = None, until: datetime | None = None) -> TrainingLog:
-        """All impressions of the window. Raises TrainingFault if there is none."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingRun:
-    """One training: what was asked for and how far it is. `progress` runs 0..1.
-
-    `source` names a ratings file and how to read it; it is empty where the record is the source.
-    `status` is queued, running, done or failed; `message` is the newest line for people (epoch, loss, time left, or
-    why it failed); `reference` is the version that it published.
-    """
-
-    id: str
-    kind: str
-    name: str
-    hyperparameters: Mapping[str, Json]
-    seed: int
-    status: str
-    progress: float
-    message: str
-    requested_at: datetime
-    requested_by: str
-    reference: str | None = None
-    source: Mapping[str, Json] = field(default_factory=dict)
-
-
-class TrainingRuns(Protocol):
-    """The trainings that were asked for."""
-
-    def put(self, run: TrainingRun) -> None:
-        """Insert or replace by id."""
-        ...
-
-    def find(self, run_id: str) -> TrainingRun | None:
-        """The run, or None."""
-        ...
-
-    def all(self, *, limit: int = 100) -> Sequence[TrainingRun]:
-        """Newest first."""
-        ...
-
-
-class TaskQueue(Protocol):
-    """Hands work to the workers; returns at once."""
-
-    def train(self, run_id: str) -> None:
-        """Ask a worker to carry out a queued TrainingRun. Raises BrokerUnavailable."""
-        ...
-
-    def ingest(self) -> None:
-        """Ask a worker to drain the inbox now. Raises BrokerUnavailable."""
-        ...
-
-    def analyse(self, experiment: str) -> None:
-        """Ask a worker for a fresh report now. Raises BrokerUnavailable."""
         ...

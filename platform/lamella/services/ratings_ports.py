@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from lamella.experiments.model import Json
-from lamella.services.ports import Item
+from lamella.services.model_ports import Item
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,8 @@ from lamella.experiments.snapshot import Assignment, Decision, Snapshot
 from lamella.services.assigning import check_context, check_unit, forced_by
 from lamella.services.cascade import Asked, Cascade, Course
 from lamella.services.histories import Histories, NoHistories
-from lamella.services.ports import Clock, Journal, Reader, Scored
+from lamella.services.model_ports import Reader, Scored
+from lamella.services.ports import Clock, Journal
 from lamella.services.previewing import Previews
 from lamella.services.remembering import NoMemory, Remembering
 from lamella.services.stages import read_stages

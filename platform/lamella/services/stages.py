@@ -8,7 +8,7 @@ from typing import Final
 from lamella.errors import InvalidRule
 from lamella.experiments.model import Json
 from lamella.experiments.targeting import compile_rule
-from lamella.services.ports import ModelVersion, Scored
+from lamella.services.model_ports import ModelVersion, Scored
 from lamella.services.staging import STAND_INS
 
 FALLBACK_KIND: Final = "popularity"

@@ -7,7 +7,8 @@ from typing import Final
 from lamella.errors import Conflict, InvalidInput, NotFound
 from lamella.experiments.model import Configuration, Experiment, Json, Status
 from lamella.services.configuring import Configuring
-from lamella.services.ports import Clock, ConfigurationStore, ModelCatalogue, ModelVersion
+from lamella.services.model_ports import ModelCatalogue, ModelVersion
+from lamella.services.ports import Clock, ConfigurationStore
 
 MODEL_SUFFIX: Final = ".model"
 """Parameters whose key ends so hold a reference to a model."""

@@ -2,18 +2,21 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from lamella.experiments.model import Json
-from lamella.metrics.definitions import Direction, Metric
-from lamella.services.comparing import Reading, Role, arm_value
+from lamella.metrics.definitions import Direction, Metric, MetricKind
+from lamella.services.comparing import EstimatesBy, MomentsBy, Reading, Role, arm_value, failure, own_moments
+from lamella.services.measure_ports import Measured
 from lamella.services.ports import ArmTotals
 from lamella.services.schedule import Standing
 from lamella.stats.bayes import Binomial, Chance, beta_binomial_chance, normal_chance, normal_posterior
 from lamella.stats.estimates import Estimate
 from lamella.stats.evidence import Check, Verdict
 from lamella.stats.lift import Lift
+from lamella.stats.moments import Moments
 from lamella.stats.standard import Judged, Method, Pair
-from lamella.stats.undefined import Undefined
+from lamella.stats.undefined import Reason, Undefined
 
 # The standard deviation of relative lifts before data, as GrowthBook proposes: weak, it matters for small samples.
 PRIOR_DEVIATION = 0.3
@@ -82,26 +85,65 @@ def variant_documents(arms: Sequence[ArmTotals], weights: Mapping[str, int], con
     ]
 
 
-def inputs_document(arms: Sequence[ArmTotals]) -> dict[str, Json]:
-    """Every number that the report was computed from."""
-    moments: dict[str, Json] = {
-        arm.variant: {
-            "n": arm.moments.n,
-            "mean": [finite(float(each)) for each in arm.moments.mean],
-            "cross": [[finite(float(each)) for each in row] for row in arm.moments.cross],
-        }
-        for arm in arms
+def inputs_document(
+    arms: Sequence[ArmTotals], measured: Mapping[str, Measured] | None = None, until: datetime | None = None
+) -> dict[str, Json]:
+    """Every number that the report was computed from; declared metrics have columns of their own.
+
+    `source` says where the arms' moments came from: "kept" ones, last refreshed at `kept_at` and corrected for what was
+    recorded since, or a "scan" of the totals.
+    """
+    kept_at = next((arm.kept_at for arm in arms if arm.kept_at is not None), None)
+    document = _moments_documents({arm.variant: arm.moments for arm in arms})
+    return {
+        **document,
+        "source": "scan" if kept_at is None else "kept",
+        "kept_at": None if kept_at is None else kept_at.isoformat(),
+        "until": None if until is None else until.isoformat(),
+        "metrics": {key: _measured_document(each) for key, each in (measured or {}).items()},
     }
-    columns: list[Json] = list(arms[0].moments.columns) if arms else []
-    return {"columns": columns, "arms": moments}
+
+
+def _moments_documents(moments: Mapping[str, Moments]) -> dict[str, Json]:
+    arms: dict[str, Json] = {
+        variant: {
+            "n": each.n,
+            "mean": [finite(float(one)) for one in each.mean],
+            "cross": [[finite(float(one)) for one in row] for row in each.cross],
+        }
+        for variant, each in moments.items()
+    }
+    columns: list[Json] = list(next(iter(moments.values())).columns) if moments else []
+    return {"columns": columns, "arms": arms}
+
+
+def _measured_document(measured: Measured) -> dict[str, Json]:
+    quantiles: dict[str, Json] = {
+        variant: None if isinstance(each, Undefined) else {"n": each.n, "value": each.value, "variance": each.variance}
+        for variant, each in measured.quantiles.items()
+    }
+    failed = measured.failed
+    return {
+        **_moments_documents(measured.moments),
+        "quantiles": quantiles,
+        "cap": finite(measured.cap),
+        "failed": None if failed is None else failed.detail,
+    }
 
 
 def metric_documents(
-    wanted: Sequence[Role], readings: Sequence[Reading], arms: Sequence[ArmTotals], *, level: float
+    wanted: Sequence[Role],
+    readings: Sequence[Reading],
+    arms: Sequence[ArmTotals],
+    *,
+    level: float,
+    estimates: EstimatesBy | None = None,
+    own: MomentsBy | None = None,
 ) -> list[Json]:
     """One entry for each metric, with its arms and comparisons; `level` is that of a comparison without a value."""
     return [
         {
+            "minimum_effect": role.metric.minimum_effect,
             "metric": role.metric.key,
             "label": role.metric.label,
             "label_zh": role.metric.label_zh,
@@ -109,9 +151,9 @@ def metric_documents(
             "role": role.role,
             "direction": role.metric.direction.value,
             "unit": role.metric.unit.value,
-            "arms": [_arm_document(role.metric, arm) for arm in arms],
+            "arms": [_arm_document(role.metric, arm, estimates or {}, own) for arm in arms],
             "comparisons": [
-                _comparison_document(reading, level) for reading in readings if reading.role.metric is role.metric
+                _tried_document(reading, level) for reading in readings if reading.role.metric is role.metric
             ],
         }
         for role in wanted
@@ -123,9 +165,36 @@ def finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def _arm_document(metric: Metric, arm: ArmTotals) -> dict[str, Json]:
-    moments = arm.moments
-    value = arm_value(metric, moments)
+def _tried_document(reading: Reading, level: float) -> dict[str, Json]:
+    """The comparison; undefined (failed) where its figures cannot be made, so that no other one is lost."""
+    try:
+        return _comparison_document(reading, level)
+    except Exception as error:  # noqa: BLE001 - whatever is wrong with one metric must not cost the others theirs
+        return {**_judged_document(reading, failure(error), reading.test, level=level), "adjusted": None}
+
+
+def _arm_document(metric: Metric, arm: ArmTotals, estimates: EstimatesBy, own: MomentsBy | None) -> dict[str, Json]:
+    try:
+        return _arm_figures(metric, arm, estimates, own)
+    except Exception:  # noqa: BLE001 - as above
+        names = ("value", "numerator", "denominator")
+        failed = {"variant": arm.variant, "units": arm.moments.n, **dict.fromkeys(names)}
+        return {**failed, "undefined": Reason.FAILED.value}
+
+
+def _arm_figures(metric: Metric, arm: ArmTotals, estimates: EstimatesBy, own: MomentsBy | None) -> dict[str, Json]:
+    moments = own_moments(metric, arm.variant, arm.moments, own)
+    known = estimates.get((metric.key, arm.variant))
+    if metric.kind is MetricKind.QUANTILE and known is not None:
+        return {
+            "variant": arm.variant,
+            "units": arm.moments.n,
+            "value": None if isinstance(known, Undefined) else finite(known.value),
+            "numerator": None,
+            "denominator": None,
+            "undefined": known.reason.value if isinstance(known, Undefined) else None,
+        }
+    value = known or arm_value(metric, moments)
     below = float(moments.n) if metric.denominator is None else moments.sum_of(metric.denominator)
     return {
         "variant": arm.variant,

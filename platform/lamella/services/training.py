@@ -8,9 +8,8 @@ from typing import Final, Protocol
 
 from lamella.errors import InvalidInput, LamellaError, NotFound, TrainingFault, Unavailable
 from lamella.experiments.model import Json
-from lamella.services.ports import (
+from lamella.services.model_ports import (
     Catalogue,
-    Clock,
     Item,
     ModelCatalogue,
     ModelVersion,
@@ -20,6 +19,7 @@ from lamella.services.ports import (
     TrainingRuns,
     TrainingStore,
 )
+from lamella.services.ports import Clock
 from lamella.services.ratings_ports import Ratings, RatingsReader
 
 QUEUED: Final = "queued"

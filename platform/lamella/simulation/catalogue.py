@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lamella.services.ports import Item
+from lamella.services.model_ports import Item
 from lamella.simulation.topics import TOPICS, topic_of
 
 _FILE: Final = "upworthy_headlines.csv.gz"

@@ -11,7 +11,8 @@ from lamella.experiments.snapshot import Snapshot, compile_snapshot
 from lamella.recommenders.host import ModelHost
 from lamella.recommenders.registry import FolderRegistry
 from lamella.services.cascade import Cascade
-from lamella.services.ports import Clock, Recommender
+from lamella.services.model_ports import Recommender
+from lamella.services.ports import Clock
 from lamella.services.recommending import Recommending, Wish
 from lamella.simulation.truth import Kitchen, Values
 

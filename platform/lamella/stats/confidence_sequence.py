@@ -14,6 +14,9 @@ TIGHTEST_UNITS: Final = 10_000
 def mixture_variance(*, alpha: float = 0.05, tightest_units: int = TIGHTEST_UNITS) -> float:
     """ρ², which makes the interval tightest at `tightest_units` units; it must be fixed before the data are seen.
 
+    >>> round(mixture_variance(alpha=0.05, tightest_units=10_000) * 10_000, 4)
+    7.9362
+
     Source: Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas (arXiv 2103.06476), appendix B.2.
     """
     check_level("alpha", alpha)

@@ -43,11 +43,12 @@ class Moments:
         values = np.asarray(rows, dtype=np.float64).reshape(-1, len(columns))
         if not len(values):
             return cls.empty(columns)
-        mean = values.mean(axis=0)
-        centred = values - mean
-        mean = mean + centred.mean(axis=0)
-        centred = values - mean
-        return cls(tuple(columns), len(values), mean, centred.T @ centred)
+        with np.errstate(invalid="ignore", over="ignore"):  # what is not finite spoils its own column alone
+            mean = values.mean(axis=0)
+            centred = values - mean
+            mean = mean + centred.mean(axis=0)
+            centred = values - mean
+            return cls(tuple(columns), len(values), mean, centred.T @ centred)
 
     @classmethod
     def from_shifted_sums(

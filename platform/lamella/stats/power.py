@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from scipy.special import ndtr, ndtri
 
 from lamella.errors import InvalidInput
+from lamella.stats.cuped import adjusted_means, adjusted_ratios
 from lamella.stats.means import mean
 from lamella.stats.moments import Moments
-from lamella.stats.ratios import ratio
+from lamella.stats.ratios import Form, ratio
 from lamella.stats.tails import check_level
 from lamella.stats.undefined import Reason, Undefined
 
@@ -60,6 +61,34 @@ def baseline(arm: Moments, numerator: str, denominator: str | None = None) -> Ba
     if not math.isfinite(found.variance):
         return Undefined(Reason.TOO_FEW_UNITS, f"{found.n} units; 2 are needed")
     return Baseline(value=found.value, deviation=math.sqrt(found.variance * found.n))
+
+
+def adjusted_baseline(
+    arm: Moments,
+    numerator: str,
+    covariates: Sequence[str | tuple[str, str]],
+    *,
+    denominator: str | None = None,
+) -> Baseline | Undefined:
+    """The baseline whose deviation is what CUPED leaves: that of the residual after the covariates.
+
+    `arm` holds units measured as the experiment will measure them, with the `covariates` from the time before. For a
+    ratio both sides are linearised, and a covariate may be a pair (numerator, denominator).
+    Undefined as `baseline`, and without a covariate that varies (missing_covariate).
+
+    >>> units = Moments.from_rows(("clicks", "before"), [[1, 1], [2, 1], [3, 3], [6, 5]])
+    >>> adjusted_baseline(units, "clicks", ["before"]).deviation < baseline(units, "clicks").deviation
+    True
+    """
+    if denominator is None:
+        found = adjusted_means(arm, arm, numerator, [each for each in covariates if isinstance(each, str)])
+    else:
+        found = adjusted_ratios(arm, arm, numerator, denominator, covariates, form=Form.DELTA)
+    if isinstance(found, Undefined):
+        return found
+    if not math.isfinite(found.control.variance):
+        return Undefined(Reason.TOO_FEW_UNITS, f"{arm.n} units; 2 are needed")
+    return Baseline(value=found.control.value, deviation=math.sqrt(found.control.variance * arm.n))
 
 
 def units_needed(known: Baseline, lift: float, design: Design | None = None) -> int | Undefined:

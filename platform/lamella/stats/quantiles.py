@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 
 from lamella.errors import InvalidInput
 from lamella.stats.estimates import Estimate
+from lamella.stats.moments import Moments
 from lamella.stats.tails import check_level
 from lamella.stats.undefined import Reason, Undefined
 
@@ -39,13 +40,59 @@ def clustered_quantile(events: ArrayLike, units: ArrayLike, *, quantile: float) 
     below = np.bincount(owner, weights=values <= found)
     residual = below - below.sum() / sizes.sum() * sizes
     own = float(residual.var(ddof=1)) / (len(sizes) * float(sizes.mean()) ** 2)
-    deviation = math.sqrt(quantile * (1.0 - quantile) / len(values))
-    reach = 1.959963984540054 * deviation
-    spread = _order_statistic(ordered, quantile + reach) - _order_statistic(ordered, quantile - reach)
-    variance = (spread / (2.0 * reach)) ** 2 * own
+    low, _, high = (float(ordered[rank - 1]) for rank in quantile_ranks(len(values), quantile))
+    return _estimate(found, high - low, own, quantile=quantile, events=len(values), units=len(sizes))
+
+
+def quantile_ranks(events: int, quantile: float) -> tuple[int, int, int]:
+    """The ranks, from 1, of the order statistics that `quantile_from_counts` needs: low, the quantile itself, high.
+
+    >>> quantile_ranks(100, 0.5)
+    (41, 50, 60)
+    """
+    reach = _reach(events, quantile)
+    shares = (quantile - reach, quantile, quantile + reach)
+    low, own, high = (min(max(math.ceil(share * events), 1), events) for share in shares)
+    return low, own, high
+
+
+def quantile_from_counts(
+    counts: Moments, statistics: tuple[float, float, float], *, quantile: float
+) -> Estimate | Undefined:
+    """What `clustered_quantile` finds, out of counts by unit and the order statistics at `quantile_ranks`.
+
+    `counts` holds, over the units that have events, the column `events` and the column `below`: those that are no
+    greater than the quantile.
+
+    >>> counts = Moments.from_rows(("events", "below"), [[2, 2], [2, 2], [2, 0], [2, 0]])
+    >>> low, own, high = quantile_ranks(8, 0.5)  # of the events 1 to 8, which are their own ranks
+    >>> quantile_from_counts(counts, (low, own, high), quantile=0.5).value
+    4
+    """
+    if counts.n < 2:
+        return Undefined(Reason.TOO_FEW_UNITS, f"events of {counts.n} units; 2 are needed")
+    if not all(math.isfinite(each) for each in statistics):
+        return Undefined(Reason.NOT_FINITE, "an event has a value that is not finite")
+    low, found, high = statistics
+    share = counts.mean_of("below") / counts.mean_of("events")
+    residual = counts.project({"residual": {"below": 1.0, "events": -share}})
+    own = residual.covariance_of("residual", "residual") / (counts.n * counts.mean_of("events") ** 2)
+    events = round(counts.sum_of("events"))
+    return _estimate(found, high - low, own, quantile=quantile, events=events, units=counts.n)
+
+
+def _estimate(
+    found: float, spread: float, own: float, *, quantile: float, events: int, units: int
+) -> Estimate | Undefined:
+    variance = (spread / (2.0 * _reach(events, quantile))) ** 2 * own
     if variance <= 0.0:
         return Undefined(Reason.ZERO_VARIANCE, f"ties leave no spread around the quantile {quantile}")
-    return Estimate(n=len(sizes), value=found, variance=variance)
+    return Estimate(n=units, value=found, variance=variance)
+
+
+def _reach(events: int, quantile: float) -> float:
+    """How far, as a share of the events, the order statistics lie from the quantile."""
+    return 1.959963984540054 * math.sqrt(quantile * (1.0 - quantile) / events)
 
 
 def _order_statistic(ordered: np.ndarray[tuple[int, ...], np.dtype[np.float64]], share: float) -> float:

@@ -23,7 +23,12 @@ class Form(StrEnum):
 
 
 def suitable_form(control: Moments, treatment: Moments) -> Form:
-    """Score if an arm has fewer than 300 units or less than a tenth of both arms' units, else delta."""
+    """Score if an arm has fewer than 300 units or less than a tenth of both arms' units, else delta.
+
+    >>> few, many = (Moments.from_rows(("x",), [[0.0]] * units) for units in (299, 300))
+    >>> suitable_form(few, many).value, suitable_form(many, many).value
+    ('score', 'delta')
+    """
     smaller = min(control.n, treatment.n)
     if smaller < SMALL_ARM or smaller < SMALL_SHARE * (control.n + treatment.n):
         return Form.SCORE
@@ -51,13 +56,26 @@ def ratio(arm: Moments, numerator: str, denominator: str, *, at: float | None = 
 
 
 def linearised(arm: Moments, numerator: str, denominator: str, *, at: float) -> Moments:
-    """The moments of the one column `residual`: (numerator - at·denominator) / mean(denominator), per unit."""
+    """The moments of the one column `residual`: (numerator - at·denominator) / mean(denominator), per unit.
+
+    Its mean is 0 at the arm's own ratio, and its variance over n is the ratio's squared standard error. The mean of the
+    denominator must not be 0. Source: Deng, Knoblich and Lu, KDD 2018, equation 5.
+
+    >>> arm = Moments.from_rows(("clicks", "impressions"), [[1, 10], [0, 4], [3, 6]])
+    >>> float(linearised(arm, "clicks", "impressions", at=0.2).cross[0, 0].round(4))
+    0.1098
+    """
     scale = arm.mean_of(denominator)
     return arm.project({"residual": {numerator: 1.0 / scale, denominator: -at / scale}})
 
 
 def pooled_ratio(control: Moments, treatment: Moments, numerator: str, denominator: str) -> float | Undefined:
-    """The ratio over the units of both arms; Undefined (no_denominator) where the denominator sums to 0."""
+    """The ratio over the units of both arms; Undefined (no_denominator) where the denominator sums to 0.
+
+    >>> names = ("clicks", "impressions")
+    >>> pooled_ratio(Moments.from_rows(names, [[1, 10]]), Moments.from_rows(names, [[4, 10]]), *names)
+    0.25
+    """
     below = control.sum_of(denominator) + treatment.sum_of(denominator)
     if below == 0.0:
         return Undefined(Reason.NO_DENOMINATOR, f"{denominator} sums to 0; the ratio has no value")
@@ -67,7 +85,16 @@ def pooled_ratio(control: Moments, treatment: Moments, numerator: str, denominat
 def ratio_pair(
     control: Moments, treatment: Moments, numerator: str, denominator: str, *, form: Form | None = None
 ) -> tuple[Estimate | Undefined, Estimate | Undefined]:
-    """Both arms' ratios, their variances in the wanted form; None takes the suitable one."""
+    """Both arms' ratios, their variances in the wanted form; None takes the suitable one.
+
+    Each side is undefined as `ratio` is. The values are the arms' own in both forms, only the variances differ.
+
+    >>> names = ("clicks", "impressions")
+    >>> control = Moments.from_rows(names, [[1, 10], [0, 4], [3, 6], [1, 9]])
+    >>> treatment = Moments.from_rows(names, [[2, 10], [1, 4], [3, 6], [2, 7]])
+    >>> [round(each.value, 3) for each in ratio_pair(control, treatment, *names, form=Form.SCORE)]
+    [0.172, 0.296]
+    """
     at: float | None = None
     if (form or suitable_form(control, treatment)) is Form.SCORE:
         pooled = pooled_ratio(control, treatment, numerator, denominator)

@@ -15,6 +15,7 @@ class Reason(StrEnum):
     MISSING_COVARIATE = "missing_covariate"
     NOT_FINITE = "not_finite"
     SRM = "srm"
+    FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)

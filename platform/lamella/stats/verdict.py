@@ -15,7 +15,15 @@ from lamella.stats.evidence import MINIMUM_DAYS, Check, Contender, Decision, Pro
 
 
 def judge(contenders: Sequence[Contender], question: Question, progress: Progress) -> Verdict:
-    """What the evidence says at this look, checks aside."""
+    """What the evidence says at this look, checks aside.
+
+    >>> found = Contender(
+    ...     variant="cnn", lift=0.05, low=0.01, high=0.09, p=0.01, good=0.05, is_better=True, is_worse=False
+    ... )
+    >>> question = Question(label="CTR", minimum_effect=0.02, level=0.95)
+    >>> judge([found], question, Progress(elapsed_days=14, minimum_days=7, is_final=True)).reason
+    'cnn: the lift in CTR is +5.00% (95.0% interval +1.00% to +9.00%), significantly better.'
+    """
     defined = [each for each in contenders if each.undefined is None]
     if not defined:
         return _without_evidence(contenders, question, progress)
@@ -36,7 +44,13 @@ def judge(contenders: Sequence[Contender], question: Question, progress: Progres
 
 
 def decide(evidence: Verdict, checks: Sequence[Check], progress: Progress) -> Verdict:
-    """The verdict: the evidence, unless a check blocks it or the minimum run time is not over."""
+    """The verdict: the evidence, unless a check blocks it or the minimum run time is not over.
+
+    >>> evidence = Verdict(decision=Decision.SHIP, variant="cnn", reason="It won.")
+    >>> srm = Check(check="sample_ratio", passed=False, blocking=True, p=1e-9, detail="The arms' sizes are wrong.")
+    >>> decide(evidence, [srm], Progress(elapsed_days=14, minimum_days=7, is_final=True)).decision.value
+    'invalid'
+    """
     fatal = [check for check in checks if check.blocks and check.check != MINIMUM_DAYS]
     if fatal:
         details = " ".join(check.detail for check in fatal)

@@ -4,15 +4,17 @@ It recomputes everything from the facts at every question, so it is slow and eas
 running totals, is held against it.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from lamella.errors import InvalidInput
-from lamella.events.contract import Click, Feedback, Interaction, Read, Slate
+from lamella.events.contract import Click, Event, Exposure, Feedback, Interaction, Read, Slate
 from lamella.experiments.model import Json
 from lamella.services.ports import ArmTotals
+from lamella.services.record_ports import RecordCounts
 from lamella.services.traffic_ports import RecentTotals
 from lamella.stats.moments import Moments
 from lamella.testing.record import Fact, FirstExposure, MemoryRecord
@@ -54,7 +56,7 @@ class MemoryAnalysisStore:
         exposed = {
             unit: first
             for unit, first in self._record.exposed(phase).items()
-            if first.counted and (until is None or first.first_at < until)
+            if first.counted and unit not in self._record.flags and (until is None or first.first_at < until)
         }
         by_unit: dict[str, list[Fact]] = {unit: [] for unit in exposed}
         for fact in facts:
@@ -77,6 +79,19 @@ class MemoryAnalysisStore:
             by_unit.setdefault(fact.slate.unit, []).append(fact)
         rows = [[_value(column, of, ()) for column in columns] for of in by_unit.values()]
         return RecentTotals(moments=Moments.from_rows(columns, rows), began_at=min(served))
+
+    def record_counts(self, phase: int) -> RecordCounts:
+        """What came late, was refused, or is left out of the analysis of a phase."""
+        exposed, slates = (
+            self._record.exposed(phase),
+            {fact.slate.request_id: fact.slate for fact in self._record.facts},
+        )
+        flags = Counter(flag.reason for unit, flag in self._record.flags.items() if unit in exposed)
+        return RecordCounts(
+            late=sum(_is_of(phase, record, slates) for record in self._record.late),
+            quarantined=sum(unit in exposed for unit in self._record.refused),
+            flagged=dict(flags),
+        )
 
     def save_report(self, experiment: str, phase: int, as_of: datetime, document: Mapping[str, Json]) -> int:  # noqa: ARG002 - the port has it
         """Keeps the report; returns its number within the phase."""
@@ -122,6 +137,13 @@ def _arm(
         slates=slates,
         fallback_slates=fallback_slates,
     )
+
+
+def _is_of(phase: int, record: Slate | Event | Exposure, slates: Mapping[str, Slate]) -> bool:
+    if isinstance(record, Exposure):
+        return record.exposed.phase == phase
+    slate = record if isinstance(record, Slate) else slates[record.request_id or ""]
+    return any(each.phase == phase for each in slate.exposures)
 
 
 def _served(fact: Fact, phase: int, variant: str) -> bool:

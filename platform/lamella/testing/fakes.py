@@ -21,24 +21,33 @@ from lamella.experiments.document import (
     layer_document,
     parameter_document,
 )
-from lamella.experiments.model import Configuration, Domain, Experiment, Holdout, Json, Layer, Parameter
+from lamella.experiments.measures import metric_document
+from lamella.experiments.model import (
+    Configuration,
+    DeclaredMetric,
+    Domain,
+    Experiment,
+    Holdout,
+    Json,
+    Layer,
+    Parameter,
+)
 from lamella.services.admin_ports import Approval, ProposalStore
-from lamella.services.ports import (
+from lamella.services.model_ports import (
     NOBODY,
     Composition,
     Item,
     ModelVersion,
-    Principal,
     Reader,
     Recall,
-    Revision,
     Scored,
     TrainingLog,
     TrainingRun,
 )
+from lamella.services.ports import Principal, Revision
 from lamella.services.staging import Stage
 
-E = TypeVar("E", Layer, Parameter, Experiment, Domain, Holdout)
+E = TypeVar("E", Layer, Parameter, Experiment, Domain, Holdout, DeclaredMetric)
 START: Final = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 
 
@@ -150,6 +159,7 @@ def _differences(before: Configuration, after: Configuration) -> list[tuple[str,
         ),
         ("domain", _documents(before.domains, domain_document), _documents(after.domains, domain_document)),
         ("holdout", _documents(before.holdouts, holdout_document), _documents(after.holdouts, holdout_document)),
+        ("metric", _documents(before.metrics, metric_document), _documents(after.metrics, metric_document)),
     ):
         changed = (key for key in sorted(were.keys() | are.keys()) if _text(were.get(key)) != _text(are.get(key)))
         found.extend((kind, key, were.get(key), are.get(key)) for key in changed)

@@ -7,22 +7,26 @@ import json
 import threading
 from collections import Counter
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date, datetime
-from typing import Final
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Final
 
 from lamella.errors import Overloaded, TrainingFault
-from lamella.events.codec import Record, decode
-from lamella.events.contract import Click, Exposed, Exposure, Feedback, Interaction, Read, Slate
+from lamella.events.codec import Fault, Record, decode, encode
+from lamella.events.contract import Click, Custom, Event, Exposed, Exposure, Feedback, Interaction, Read, Slate
 from lamella.experiments.model import Json
-from lamella.services.ports import IngestReceipt, TrainingLog
+from lamella.services.flagging import Flag, Flagging
+from lamella.services.model_ports import TrainingLog
+from lamella.services.ports import IngestReceipt
+from lamella.services.quarantine import Quarantined
 
-FACTS: Final = ("slate", "impression", "click", "read", "interaction")
+FACTS: Final = ("slate", "impression", "click", "read", "interaction", "custom")
 _KINDS: Final[Mapping[type[Record], str]] = {
     Slate: "slate",
     Click: "click",
     Read: "read",
     Interaction: "interaction",
+    Custom: "custom",
     Exposure: "exposure",
 }
 
@@ -53,16 +57,21 @@ class FirstExposure:
 class MemoryRecord:
     """A Journal, a RecordStore and a TrainingStore over the same facts. `down` makes `append` fail with its error."""
 
-    def __init__(self, *, limit: int = 100_000) -> None:
-        self._limit = limit
+    def __init__(self, *, limit: int = 100_000, flagging: Flagging | None = None) -> None:
+        self._limit, self._flagging = limit, flagging or Flagging()
+        self.flags: dict[str, Flag] = {}
+        self.late: list[Slate | Event | Exposure] = []
+        self._now = datetime.max.replace(tzinfo=UTC)
         self._lock = threading.Lock()
         self._inbox: list[bytes] = []
         self._slates: dict[str, Slate] = {}
         self._facts: list[Fact] = []
+        self._customs: list[Custom] = []
         self._events: set[str] = set()
         self._told: set[str] = set()
-        self._refused: dict[str, Feedback] = {}
-        self._faults: set[bytes] = set()
+        self._refused: dict[str, Event] = {}
+        self._faults: dict[bytes, tuple[Fault, datetime]] = {}
+        self._refused_at: dict[str, datetime] = {}
         self._exposures: dict[tuple[int, str], FirstExposure] = {}
         self.down: Exception | None = None
 
@@ -85,9 +94,88 @@ class MemoryRecord:
         """What was ingested, in order: slates and the feedback to them."""
         return tuple(self._facts)
 
-    def ingest(self, *, limit: int, now: datetime) -> IngestReceipt:  # noqa: ARG002 - the port has it
+    @property
+    def customs(self) -> Sequence[Custom]:
+        """The custom events that were ingested, in order."""
+        return tuple(self._customs)
+
+    @property
+    def quarantined(self) -> Sequence[Quarantined]:
+        """Every refused record, as it is shown."""
+        waiting = [
+            Quarantined(
+                at=self._refused_at[event.event_id],
+                reason="unit_mismatch" if event.request_id in self._slates else "unknown_request",
+                detail="",
+                kind=_KINDS[type(event)],
+                key=event.event_id,
+                unit=event.unit,
+                body=encode([event]).decode(),
+            )
+            for event in self._refused.values()
+        ]
+        return waiting + [
+            Quarantined(
+                at=at,
+                reason=fault.why,
+                detail=fault.detail,
+                kind=fault.kind,
+                key=fault.key,
+                unit=fault.unit,
+                body=fault.document.decode(errors="replace"),
+            )
+            for fault, at in self._faults.values()
+        ]
+
+    def clear(self, before: datetime) -> int:
+        """How many refused records that came before the moment were removed."""
+        old = [name for name, at in self._refused_at.items() if at < before and name in self._refused]
+        stale = [document for document, (_, at) in self._faults.items() if at < before]
+        for name in old:
+            del self._refused[name]
+        for document in stale:
+            del self._faults[document]
+        return len(old) + len(stale)
+
+    def of(self, unit: str) -> Mapping[str, Sequence[object]]:
+        """What the record holds of the unit, by table."""
+        mine = [fact.record for fact in self._facts if fact.slate.unit == unit]
+        return {
+            **{kind: [each for each in mine if _KINDS[type(each)] == kind] for kind in FACTS},
+            "custom": [each for each in self._customs if each.unit == unit],
+            "exposure": [{"phase": phase, **asdict(f)} for (phase, of), f in self._exposures.items() if of == unit],
+            "flagged_unit": [flag for of, flag in self.flags.items() if of == unit],
+            "quarantine": [each for each in self.quarantined if each.unit == unit],
+            "inbox": [each for batch in self._inbox for each in decode(batch)[0] if each.unit == unit],
+        }
+
+    def erase(self, unit: str) -> Mapping[str, int]:
+        """How many rows of the unit are gone, by table; its slates are remembered without it."""
+        with self._lock:
+            gone = {name: len(rows) for name, rows in self.of(unit).items() if rows}
+            self._facts = [fact for fact in self._facts if fact.slate.unit != unit]
+            self._customs = [each for each in self._customs if each.unit != unit]
+            self._exposures = {key: first for key, first in self._exposures.items() if key[1] != unit}
+            self._slates = {
+                name: replace(each, unit="", impressions=()) if each.unit == unit else each
+                for name, each in self._slates.items()
+            }
+            self._refused = {name: each for name, each in self._refused.items() if each.unit != unit}
+            self._faults = {name: each for name, each in self._faults.items() if each[0].unit != unit}
+            self._inbox = [encode(_without(batch, unit)) for batch in self._inbox]
+            self.flags.pop(unit, None)
+            return gone
+
+    @property
+    def refused(self) -> Sequence[str]:
+        """The units of the records in quarantine, one for each that names one."""
+        named = [fault.unit for fault, _ in self._faults.values() if fault.unit]
+        return [event.unit for event in self._refused.values()] + named
+
+    def ingest(self, *, limit: int, now: datetime) -> IngestReceipt:
         """Moves batches into the facts; slates come first, so that their feedback in the same call is no orphan."""
         with self._lock:
+            self._now = now
             batches, self._inbox = self._inbox[:limit], self._inbox[limit:]
             stored: Counter[str] = Counter()
             duplicate: Counter[str] = Counter()
@@ -100,7 +188,7 @@ class MemoryRecord:
                     is_repeat = fault.document in self._faults
                     duplicate[fault.kind] += is_repeat
                     quarantined[fault.why] += not is_repeat
-                    self._faults.add(fault.document)
+                    self._faults.setdefault(fault.document, (fault, now))
             known = frozenset(self._slates)
             for record in records:
                 if isinstance(record, Slate):
@@ -116,6 +204,7 @@ class MemoryRecord:
     def counts(self) -> Mapping[str, int]:
         """Rows of each fact, of the exposures, the quarantine and the inbox."""
         found = Counter(_KINDS[type(fact.record)] for fact in self._facts)
+        found["custom"] = len(self._customs)
         found["impression"] = sum(len(slate.impressions) for slate in self._slates.values())
         return {
             **{kind: found[kind] for kind in FACTS},
@@ -157,6 +246,7 @@ class MemoryRecord:
         self._facts.append(Fact(slate, slate))
         stored["slate"] += 1
         stored["impression"] += len(slate.impressions)
+        self._remark(slate, slate.context)
         for exposed in slate.exposures:
             self._expose(slate.unit, slate.time, exposed)
 
@@ -166,6 +256,7 @@ class MemoryRecord:
             return
         self._told.add(exposure.exposure_id)
         self._expose(exposure.unit, exposure.time, exposure.exposed)
+        self._remark(exposure, {})
         stored["exposure"] += 1
 
     def _expose(self, unit: str, time: datetime, exposed: Exposed) -> None:
@@ -175,25 +266,47 @@ class MemoryRecord:
         first.first_at, first.variant = min((first.first_at, first.variant), (time, exposed.variant))
 
     def _take_feedback(
-        self, event: Feedback, stored: Counter[str], duplicate: Counter[str], quarantined: Counter[str]
+        self, event: Event, stored: Counter[str], duplicate: Counter[str], quarantined: Counter[str]
     ) -> None:
         kind = _KINDS[type(event)]
         if event.event_id in self._events or event.event_id in self._refused:
             duplicate[kind] += 1
+        elif event.request_id is None:
+            self._keep(event, None, stored)
         elif event.request_id not in self._slates:
-            self._refused[event.event_id] = event
+            self._refuse(event)
             quarantined["unknown_request"] += 1
         elif event.unit != self._slates[event.request_id].unit:
-            self._refused[event.event_id] = event
-            quarantined["unit_mismatch"] += 1
+            is_erased = not self._slates[event.request_id].unit
+            self._refuse(replace(event, unit="") if is_erased else event)
+            quarantined["erased" if is_erased else "unit_mismatch"] += 1
         else:
-            self._events.add(event.event_id)
-            self._facts.append(Fact(self._slates[event.request_id], event))
-            stored[kind] += 1
+            self._keep(event, self._slates[event.request_id], stored)
 
-    def _release(self, served: Container[str]) -> list[Feedback]:
+    def _refuse(self, event: Event) -> None:
+        self._refused[event.event_id] = event
+        self._refused_at[event.event_id] = self._now
+
+    def _keep(self, event: Event, slate: Slate | None, stored: Counter[str]) -> None:
+        self._events.add(event.event_id)
+        if isinstance(event, Custom):
+            self._customs.append(event)
+        elif slate is not None:
+            self._facts.append(Fact(slate, event))
+        if slate is not None:
+            self._remark(event, {})
+        stored[_KINDS[type(event)]] += 1
+
+    def _remark(self, record: Slate | Event | Exposure, context: Mapping[str, Any]) -> None:
+        if record.time < self._now - timedelta(hours=1):
+            self.late.append(record)
+        flag = self._flagging.flag(record.unit, context, self._now)
+        if flag is not None and not isinstance(record, Click | Read | Interaction | Custom):
+            self.flags.setdefault(record.unit, flag)
+
+    def _release(self, served: Container[str]) -> list[Event]:
         """The refused feedback to these new slates, which is tried again."""
-        found = [event for event in self._refused.values() if event.request_id in served]
+        found = [each for each in self._refused.values() if each.request_id is not None and each.request_id in served]
         for event in found:
             del self._refused[event.event_id]
         return found
@@ -203,3 +316,8 @@ def _json(context: Mapping[str, object]) -> Mapping[str, Json]:
     """The context as the SQL store gives it back."""
     found: dict[str, Json] = json.loads(json.dumps(context))
     return found
+
+
+def _without(batch: bytes, unit: str) -> list[Record | Fault]:
+    records, faults = decode(batch)
+    return [each for each in (*records, *faults) if each.unit != unit]

@@ -6,6 +6,7 @@ from typing import Final, Literal
 from pydantic import BaseModel, Field, JsonValue, create_model
 
 from lamella.web.allocation_answers import AvailabilityAnswer
+from lamella.web.metric_answers import DeclaredMetricAnswer, MetricAnswer, SegmentsAnswer
 from lamella.web.schemas import PlanBody, PrerequisiteBody, RampBody, RangeBody, VariantBody
 
 
@@ -120,19 +121,6 @@ class KillSwitchAnswer(BaseModel):
     """Whether every unit gets the defaults."""
 
     killed: bool
-
-
-class MetricAnswer(BaseModel):
-    """A metric that a plan may name."""
-
-    key: str
-    label: str
-    label_zh: str
-    kind: str
-    unit: str
-    direction: str
-    numerator: list[str]
-    denominator: str | None
 
 
 class RevisionAnswer(BaseModel):
@@ -288,6 +276,7 @@ class ConfigurationAnswer(BaseModel):
     experiments: list[ExperimentAnswer]
     domains: list[DomainAnswer]
     holdouts: list[HoldoutAnswer]
+    metrics: list[DeclaredMetricAnswer]
 
 
 class ConfigurationBody(BaseModel):
@@ -300,6 +289,7 @@ class ConfigurationBody(BaseModel):
     experiments: list[dict[str, JsonValue]] = Field(default_factory=list)
     domains: list[dict[str, JsonValue]] = Field(default_factory=list)
     holdouts: list[dict[str, JsonValue]] = Field(default_factory=list)
+    metrics: list[dict[str, JsonValue]] = Field(default_factory=list)
 
 
 class PathChangeAnswer(BaseModel):
@@ -369,7 +359,9 @@ ANSWERS: Final[Mapping[str, type[BaseModel]]] = {
     "parts.list_phases": _page("phases", PhaseAnswer),
     "parts.list_overrides": _page("overrides", OverrideAnswer),
     "parts.make_preview": PreviewAnswer,
-    "configuration.list_metrics": _page("metrics", MetricAnswer),
+    "metrics.list_metrics": _page("metrics", MetricAnswer),
+    **dict.fromkeys(("metrics.create_metric", "metrics.replace_metric"), DeclaredMetricAnswer),
+    "reports.show_segments": SegmentsAnswer,
     "history.list_revisions": _page("revisions", RevisionAnswer),
     "history.show_revision": RevisionAnswer,
     "history.show_difference": DifferenceAnswer,

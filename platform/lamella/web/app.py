@@ -12,6 +12,7 @@ from lamella import __version__
 from lamella.bootstrap.web import Services
 from lamella.services.rates import Rates
 from lamella.web.api import (
+    collecting,
     configuration,
     experiments,
     exposures,
@@ -20,11 +21,13 @@ from lamella.web.api import (
     history,
     keys,
     layers,
+    metrics,
     models,
     ofrep,
     parts,
     previews,
     recommendations,
+    records,
     reports,
     serving,
     snapshot,
@@ -34,6 +37,8 @@ from lamella.web.api import (
 )
 from lamella.web.auditing import install_auditing
 from lamella.web.auth import install_auth
+from lamella.web.cors import install_cors
+from lamella.web.gauges import QuarantineGauge
 from lamella.web.lane import Course, Lane, install_lane
 from lamella.web.limits import install_limits
 from lamella.web.listening import Listener
@@ -93,8 +98,10 @@ def create_app(services: Services, *, secret: bytes) -> APIFlask:
         health,
         recommendations,
         serving,
+        collecting,
         configuration,
         layers,
+        metrics,
         spaces,
         parts,
         history,
@@ -104,6 +111,7 @@ def create_app(services: Services, *, secret: bytes) -> APIFlask:
         reports,
         models,
         keys,
+        records,
         pages,
         documentation,
     ):
@@ -112,10 +120,11 @@ def create_app(services: Services, *, secret: bytes) -> APIFlask:
         app.register_blueprint(standard.blueprint)
     install_problems(app)
     install_openapi(app)
-    # The order of what happens before a view: id and clock, access, rate, the body's size and type, the audit's row,
-    # the answer that is kept already. What happens after one comes the other way round.
+    # The order of what happens before a view: id and clock, other origins, access, rate, the body's size and type, the
+    # audit's row, the answer that is kept already. What happens after one comes the other way round.
     install_telemetry(app, telemetry)
     install_lane(app)
+    install_cors(app, services.settings.origins)
     install_auth(app, services.keys, host=services.settings.host)
     ofrep.install_ofrep(app, Rates(services.settings.ofrep_rate_per_second))
     previews.install_previews(app, Rates(services.settings.rate_per_second))
@@ -161,6 +170,7 @@ def _wire(services: Services, telemetry: Telemetry) -> Wired:
     return Wired(
         services=services,
         telemetry=telemetry,
+        quarantine_gauge=QuarantineGauge(services.quarantine),
         snapshot_poller=poller,
         listener=Listener(announcements, poller.poll) if announcements is not None else None,
         model_poller=Poller("models", services.host, MODEL_POLL_SECONDS) if services.host is not None else None,

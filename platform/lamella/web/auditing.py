@@ -5,6 +5,7 @@ afterwards; a process that dies in between leaves the row without an outcome. Re
 nothing and are in the process's own log only, so that nobody can fill the store without one.
 """
 
+import re
 from typing import Final
 
 import structlog
@@ -13,6 +14,7 @@ from flask import Flask, Response, g, request, session
 from lamella.errors import LamellaError
 from lamella.services.admin_ports import AuditLog, Deed
 from lamella.services.ports import Clock
+from lamella.services.units import digest_of_unit
 from lamella.web.auth import ADMIN
 
 WRITES: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
@@ -51,6 +53,14 @@ def _is_audited() -> bool:
     return request.path.startswith(ADMIN) or request.endpoint in (_LOG_IN, _LOG_OUT)
 
 
+def _path() -> str:
+    """What was called; a unit is named by its digest, because the row outlives the erasure of the unit."""
+    values = request.view_args or {}
+    if request.blueprint != "records" or request.url_rule is None or "unit" not in values:
+        return request.path
+    return re.sub(r"<(path:)?unit>", digest_of_unit(values["unit"]), request.url_rule.rule)
+
+
 def _deed(clock: Clock) -> Deed:
     holder = g.get("principal")
     return Deed(
@@ -60,6 +70,6 @@ def _deed(clock: Clock) -> Deed:
         address=request.remote_addr or "",
         method=request.method,
         route=request.url_rule.rule if request.url_rule is not None else "",
-        path=request.path,
+        path=_path(),
         request=g.request,
     )

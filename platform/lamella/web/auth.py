@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from flask import Flask, g, request, session
 
 from lamella.errors import Forbidden, Unauthenticated
-from lamella.services.keys import Keys, require
+from lamella.services.keys import COLLECTOR, Keys, require
 from lamella.services.ports import Principal
 
 P = ParamSpec("P")
@@ -25,6 +25,7 @@ PUBLIC: Final = "public"
 PAGES: Final = "pages"
 _ATTRIBUTE: Final = "lamella_access"
 _SCOPE: Final = "lamella_scope"
+_IN_QUERY: Final = "lamella_key_in_query"
 Scope: TypeAlias = Callable[[Principal, Mapping[str, Any]], None]
 """Checks the caller's projects against the path's values. Raises Forbidden."""
 
@@ -41,15 +42,19 @@ def whole_installation(holder: Principal, _values: Mapping[str, Any]) -> None:
         )
 
 
-def needs(access: str, *, scope: Scope = whole_installation) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def needs(
+    access: str, *, scope: Scope = whole_installation, is_key_in_query: bool = False
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """A decorator that lets callers of this role or higher in; PUBLIC asks for no key, PAGES for a log-in.
 
-    In the admin API, `scope` holds a key that is limited to some projects to those.
+    In the admin API, `scope` holds a key that is limited to some projects to those. With `is_key_in_query` the key of a
+    collector, who can only send events, may also stand in the query as `key`: a beacon has no headers.
     """
 
     def mark(view: Callable[P, R]) -> Callable[P, R]:
         setattr(view, _ATTRIBUTE, access)
         setattr(view, _SCOPE, scope)
+        setattr(view, _IN_QUERY, is_key_in_query)
         return view
 
     return mark
@@ -82,10 +87,13 @@ def install_auth(app: Flask, keys: Keys, *, host: str) -> None:
         if wanted == PAGES:
             _check_page(keys, is_open=bound_to_loopback and is_loopback(_called_name()))
             return
-        g.principal = keys.verify(_sent_key())
+        view = app.view_functions[request.endpoint or ""]
+        has_query_key = "Authorization" not in request.headers and "key" in request.args
+        is_collecting = has_query_key and getattr(view, _IN_QUERY, False)
+        g.principal = _collector(keys) if is_collecting else keys.verify(_sent_key())
         require(g.principal, wanted)
-        if request.path.startswith(ADMIN) and request.endpoint is not None:
-            scope: Scope = getattr(app.view_functions[request.endpoint], _SCOPE, whole_installation)
+        if request.path.startswith(ADMIN):
+            scope: Scope = getattr(view, _SCOPE, whole_installation)
             scope(g.principal, request.view_args or {})
 
 
@@ -139,6 +147,17 @@ def _sent_key() -> str:
     if not header and "X-API-Key" in request.headers:
         return request.headers["X-API-Key"].strip()
     return bearer(header)
+
+
+def _collector(keys: Keys) -> Principal:
+    """Who holds the key in the query. Addresses end up in logs and histories: no key that may do more belongs there."""
+    holder = keys.verify(request.args["key"].strip())
+    if holder.role != COLLECTOR:
+        raise Forbidden(
+            f"key {holder.name!r} has role {holder.role}, and only a {COLLECTOR}'s may stand in an address; "
+            f"send it as 'Authorization: Bearer', and revoke it if strangers could have read the address"
+        )
+    return holder
 
 
 def _check_page(keys: Keys, *, is_open: bool) -> None:

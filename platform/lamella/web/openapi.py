@@ -18,6 +18,7 @@ from lamella.web.serving_schemas import (
     ExposuresBody,
     Problem,
     RecommendationBody,
+    RecommendationsBody,
 )
 
 DESCRIPTION: Final = (
@@ -25,7 +26,8 @@ DESCRIPTION: Final = (
     "every answer carries X-Request-Id."
 )
 HAND_PARSED: Final[Mapping[str, type[BaseModel]]] = {
-    "serving.recommend": RecommendationBody,
+    "recommendations.recommend": RecommendationBody,
+    "recommendations.recommend_many": RecommendationsBody,
     "configuration.explain_body": ExplainBody,
     "experiments.schedule_experiment": StartBody,
     "experiments.start_experiment": StartBody,
@@ -38,7 +40,12 @@ HAND_PARSED: Final[Mapping[str, type[BaseModel]]] = {
 """Routes that read their body themselves, with the model that says what they accept."""
 
 BODY_OPTIONAL: Final = frozenset({"experiments.schedule_experiment", "experiments.start_experiment"})
+
+AS_TEXT: Final = frozenset({"serving.take_events"})
+"""Routes that take their JSON as text/plain too, with a collector's key in the query: what a beacon can send."""
+
 _BEARER: Final = "bearer"
+_QUERY: Final = "collector"
 _SHARED_ANSWERS: Final[Mapping[str, str]] = {
     "401": "No usable key",
     "403": "The key's role does not reach this far",
@@ -59,7 +66,10 @@ def install_openapi(app: APIFlask) -> None:
     app.config["AUTO_VALIDATION_ERROR_RESPONSE"] = False
     app.config["AUTO_404_RESPONSE"] = False
     app.config["VALIDATION_ERROR_STATUS_CODE"] = 400
-    app.security_schemes = {_BEARER: {"type": "http", "scheme": "bearer", "bearerFormat": "lam_ and 43 characters"}}
+    app.security_schemes = {
+        _BEARER: {"type": "http", "scheme": "bearer", "bearerFormat": "lam_ and 43 characters"},
+        _QUERY: {"type": "apiKey", "in": "query", "name": "key", "description": "the key of a collector only"},
+    }
 
     @app.spec_processor
     def complete(spec: dict[str, Any] | str) -> dict[str, Any] | str:
@@ -114,6 +124,9 @@ def _complete(app: APIFlask, schemas: dict[str, Any], endpoint: str, operation: 
             "required": endpoint not in BODY_OPTIONAL,
             "content": {"application/json": {"schema": _reference(model)}},
         }
+    if endpoint in AS_TEXT:
+        operation["security"].append({_QUERY: []})
+        operation["requestBody"]["content"]["text/plain"] = {"schema": {"type": "string"}}
     answers = operation.setdefault("responses", {})
     if not any(status < "300" for status in answers):
         answers["200"] = {"description": "Done", "content": {"application/json": {"schema": {"type": "object"}}}}

@@ -43,6 +43,16 @@ def next_number(numbers: Sequence[int], query: PageQuery) -> str | None:
     return _cursor(numbers[-1]) if len(numbers) == query.limit and numbers[-1] > 1 else None
 
 
+def place_of(query: PageQuery) -> int:
+    """How many elements the pages before this one have shown, for a list that is counted by position."""
+    return before(query) or 0
+
+
+def next_place(skipped: int, shown: int, query: PageQuery) -> str | None:
+    """The cursor after a page of that many elements; None where the page was not full."""
+    return _cursor(skipped + shown) if shown == query.limit else None
+
+
 def _place(cursor: str) -> tuple[str, int]:
     place = _decoded(cursor)
     if isinstance(place, list) and len(place) == 2 and isinstance(place[0], str) and isinstance(place[1], int):

@@ -159,6 +159,11 @@ def parse_batch(body: Mapping[str, object], field: str = "events", *, most: int 
     return events
 
 
+def parse_events(body: Mapping[str, object]) -> tuple[Sequence[object], object]:
+    """The events of a batch, each still to be read, and the caller's time of sending (None where it states none)."""
+    return parse_batch({name: value for name, value in body.items() if name != "sent_at"}), body.get("sent_at")
+
+
 def _parse_k(k: object, faults: list[str]) -> int | None:
     if k is None:
         return None

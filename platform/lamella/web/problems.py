@@ -31,6 +31,7 @@ STATUSES: Final[Mapping[type[errors.LamellaError], HTTPStatus]] = {
     errors.Conflict: HTTPStatus.CONFLICT,
     errors.IdempotencyMismatch: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.TrainingFault: HTTPStatus.CONFLICT,
+    errors.ArchiveCorrupt: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.Overloaded: HTTPStatus.TOO_MANY_REQUESTS,
     errors.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.ModelFault: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -77,6 +78,7 @@ TITLES: Final[Mapping[str, str]] = {
     "model_fault": "A model cannot be used",
     "model_corrupt": "A model's files are corrupt",
     "model_failed": "A model failed",
+    "archive_corrupt": "A file of the archive is not what the store recorded",
     "training_fault": "There is nothing to learn from",
     "internal_error": "The service failed",
 }

@@ -25,9 +25,17 @@ class ExplainQuery(Query):
 class RevisionsQuery(Query):
     """Which revisions to show."""
 
-    kind: Literal["domain", "layer", "parameter", "experiment", "holdout", "configuration"] | None = None
+    kind: Literal["domain", "layer", "parameter", "experiment", "holdout", "metric", "configuration"] | None = None
     key: str | None = None
     author: str | None = None
+    limit: Limit = 100
+    cursor: Cursor | None = None
+
+
+class QuarantineQuery(Query):
+    """Which refused records to show."""
+
+    reason: Annotated[str, Field(max_length=64)] | None = None
     limit: Limit = 100
     cursor: Cursor | None = None
 
@@ -37,6 +45,13 @@ class PageQuery(Query):
 
     limit: Limit = 100
     cursor: Cursor | None = None
+
+
+class SegmentsQuery(Query):
+    """The attributes of the context, and the metrics, each separated by commas."""
+
+    by: Annotated[str, Field(max_length=300)]
+    metric: Annotated[str, Field(max_length=2_000)] = ""
 
 
 class ParametersQuery(PageQuery):

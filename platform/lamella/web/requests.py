@@ -1,5 +1,6 @@
 """Request bodies: JSON through orjson, with the place of a fault named, and the size that each route accepts."""
 
+import json
 from collections.abc import Mapping
 from typing import IO, Any, Final, NoReturn
 
@@ -47,6 +48,20 @@ class JsonRequest(Request):
         raise InvalidInput(_malformed(self.get_data(), e))
 
 
+def read_events(body: bytes) -> Mapping[str, object]:
+    """As `read_object`, but a number that is none (NaN, Infinity) is left for its event alone to be refused."""
+    try:
+        return read_object(body)
+    except InvalidInput:
+        try:
+            found = json.loads(body)
+        except (ValueError, RecursionError):
+            found = None
+        if not isinstance(found, dict) or not isinstance(found.get("events"), list):
+            raise
+        return found
+
+
 def read_object(body: bytes) -> Mapping[str, object]:
     """The JSON object in a body. Raises InvalidInput that says where it is malformed, or what it is instead."""
     try:
@@ -75,9 +90,11 @@ def install_requests(app: Flask, limits: Mapping[str, int]) -> None:
 
 
 def _media_types(endpoint: str) -> tuple[str, ...]:
-    """Forms come from the pages only, YAML is for the whole configuration."""
+    """Forms come from the pages only, YAML is for the whole configuration, plain text is what a beacon can send."""
     if endpoint.startswith("pages."):
         return ("application/x-www-form-urlencoded",)
+    if endpoint == "serving.take_events":
+        return ("application/json", "text/plain")
     if endpoint == "whole.put_configuration":
         return ("application/json", "application/yaml", "application/x-yaml", "text/yaml")
     return ("application/json",)

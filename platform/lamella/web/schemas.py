@@ -20,7 +20,7 @@ Identifier: TypeAlias = Annotated[str, Field(min_length=1, max_length=256)]
 Text: TypeAlias = Annotated[str, Field(max_length=10_000)]
 UnitName: TypeAlias = Literal["user", "device", "session"]
 ParameterTypeName: TypeAlias = Literal["string", "integer", "float", "boolean", "object"]
-Role: TypeAlias = Literal["client", "viewer", "experimenter", "approver", "admin"]
+Role: TypeAlias = Literal["collector", "client", "viewer", "experimenter", "approver", "admin"]
 
 
 class Strict(BaseModel):
@@ -109,6 +109,7 @@ class PlanBody(Strict):
     minimum_days: int = 7
     correction: str = "holm"
     covariate_days: int = 0
+    covariate_metrics: list[Key] = Field(default_factory=list)
     on_verdict: str = "recommend"
 
 
@@ -270,6 +271,39 @@ class HoldoutPatch(Strict):
     description: Text | None = None
 
 
+class MeasureBody(Strict):
+    """Events of one kind that meet `filter`, JsonLogic over their properties: how many, or the sum of `property`."""
+
+    event: Literal["slate", "impression", "click", "read", "interaction", "custom", "exposure"]
+    property: Key | None = None
+    filter: JsonValue = None
+
+
+class WindowBody(Strict):
+    """The time since a unit's first exposure that counts, from `start_hours` up to, not including, `end_hours`."""
+
+    start_hours: float = 0.0
+    end_hours: float | None = None
+
+
+class MetricBody(Strict):
+    """A metric by declaration. A ratio has a `denominator`, a quantile its `quantile`, retention a window's end."""
+
+    key: Key
+    kind: Literal["mean", "proportion", "ratio", "quantile", "retention"]
+    measure: MeasureBody
+    label: Text | None = None
+    label_zh: Text | None = None
+    denominator: MeasureBody | None = None
+    window: WindowBody | None = None
+    winsorise: float | None = None
+    quantile: float | None = None
+    direction: Literal["increase", "decrease"] = "increase"
+    minimum_effect: float | None = None
+    unit: Literal["share", "seconds", "count"] = "count"
+    description: Text = ""
+
+
 class WebhookBody(Strict):
     """Whom to tell, and about which events: `experiment.start`, `experiment.*` or `*`."""
 
@@ -329,3 +363,10 @@ class KeyBody(Strict):
     role: Role
     projects: Annotated[list[Key], Field(min_length=1, max_length=100)] | None = None
     expires_at: Time | None = None
+
+
+class FlagBody(Strict):
+    """Why a unit is left out of every analysis."""
+
+    reason: Literal["bot", "internal"] = "internal"
+    detail: Annotated[str, Field(max_length=256)] = ""

@@ -45,6 +45,12 @@ class Telemetry:
             "lamella_fallbacks", "Stages whose wanted model did not answer.", ["stage", "reason"], registry=registry
         )
         self.events = Counter("lamella_events", "Feedback events by outcome.", ["outcome"], registry=registry)
+        self.rejections = Counter(
+            "lamella_events_rejected",
+            "Rejected events by reason; they are in quarantine.",
+            ["reason"],
+            registry=registry,
+        )
         self.appends = Counter(
             "lamella_inbox_appends", "Appends to the inbox by use and outcome.", ["use", "outcome"], registry=registry
         )

@@ -7,6 +7,7 @@ from typing import Final, cast
 from flask import Flask, current_app
 
 from lamella.bootstrap.web import ReadinessCheck, Services
+from lamella.web.gauges import QuarantineGauge
 from lamella.web.listening import Listener
 from lamella.web.polling import Poller
 from lamella.web.telemetry import Telemetry
@@ -18,6 +19,7 @@ __all__ = [
     "hold",
     "listener_of",
     "pollers_of",
+    "quarantine_gauge",
     "refresh_snapshot",
     "services",
     "telemetry",
@@ -32,6 +34,7 @@ class Wired:
 
     services: Services
     telemetry: Telemetry
+    quarantine_gauge: QuarantineGauge
     snapshot_poller: Poller
     model_poller: Poller | None
     listener: Listener | None = None
@@ -50,6 +53,11 @@ def services() -> Services:
 def telemetry() -> Telemetry:
     """The metrics of the application that handles this request."""
     return _wired(current_app).telemetry
+
+
+def quarantine_gauge() -> QuarantineGauge:
+    """How full the quarantine is, for /metrics."""
+    return _wired(current_app).quarantine_gauge
 
 
 def refresh_snapshot() -> None:

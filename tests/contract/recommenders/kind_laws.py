@@ -17,7 +17,7 @@ from lamella.recommenders.dataset import Dataset, build
 from lamella.recommenders.evaluation import evaluate
 from lamella.recommenders.kind import Fitted
 from lamella.recommenders.kinds import KINDS
-from lamella.services.ports import Item, Reader, TrainingLog
+from lamella.services.model_ports import Item, Reader, TrainingLog
 
 USERS, ITEMS, SLATES, SHOWN = 80, 60, 2_400, 10
 GOOD, BAD = ("amazing", "secret", "wonderful"), ("dull", "boring", "grey")

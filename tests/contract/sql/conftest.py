@@ -10,23 +10,19 @@ from lamella.adapters.sql.analysis import SqlAnalysisStore
 from lamella.adapters.sql.catalogue import SqlCatalogue, SqlModelCatalogue, SqlTrainingRuns
 from lamella.adapters.sql.configuration import SqlConfigurationStore
 from lamella.adapters.sql.engine import create_engine
+from lamella.adapters.sql.erasure import SqlUnitRecords
+from lamella.adapters.sql.flags import SqlFlagStore
 from lamella.adapters.sql.journal import SqlJournal
 from lamella.adapters.sql.keys import SqlKeyStore
+from lamella.adapters.sql.quarantine import SqlQuarantine
 from lamella.adapters.sql.record import SqlRecordStore
 from lamella.adapters.sql.training import SqlTrainingStore
 from lamella.events.codec import Record, encode
-from lamella.services.ports import (
-    AnalysisStore,
-    Catalogue,
-    ConfigurationStore,
-    IngestReceipt,
-    Journal,
-    KeyStore,
-    ModelCatalogue,
-    RecordStore,
-    TrainingRuns,
-    TrainingStore,
-)
+from lamella.services.archive_ports import UnitRecords
+from lamella.services.flagging import FlagStore
+from lamella.services.model_ports import Catalogue, ModelCatalogue, TrainingRuns, TrainingStore
+from lamella.services.ports import AnalysisStore, ConfigurationStore, IngestReceipt, Journal, KeyStore, RecordStore
+from lamella.services.quarantine import Quarantine
 from lamella.testing.analysis import MemoryAnalysisStore
 from lamella.testing.fakes import (
     FakeClock,
@@ -38,6 +34,7 @@ from lamella.testing.fakes import (
 )
 from lamella.testing.record import MemoryRecord
 from lamella.testing.traffic import NOW
+from lamella.testing.units import MemoryFlagStore, MemoryQuarantine, MemoryUnitRecords
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +50,9 @@ class Stores:
     models: ModelCatalogue
     runs: TrainingRuns
     training: TrainingStore
+    flags: FlagStore
+    quarantine: Quarantine
+    units: UnitRecords
 
     def take(self, *batches: Iterable[Record]) -> IngestReceipt:
         """Appends each batch and ingests all of them at once."""
@@ -72,6 +72,9 @@ def sql_stores(engine: sa.Engine, *, limit: int = 100) -> Stores:
         models=SqlModelCatalogue(engine),
         runs=SqlTrainingRuns(engine),
         training=SqlTrainingStore(engine),
+        flags=SqlFlagStore(engine),
+        quarantine=SqlQuarantine(engine),
+        units=SqlUnitRecords(engine, FakeClock(NOW)),
     )
 
 
@@ -87,7 +90,16 @@ def memory_stores(*, limit: int = 100) -> Stores:
         models=MemoryModelCatalogue(),
         runs=MemoryTrainingRuns(),
         training=record,
+        flags=MemoryFlagStore(record),
+        quarantine=MemoryQuarantine(record),
+        units=MemoryUnitRecords(record),
     )
+
+
+@pytest.fixture
+def fresh_stores() -> Stores:
+    """Ports in memory that have recorded nothing: what the others are held against."""
+    return memory_stores()
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgresql"])

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from lamella.errors import Conflict, NotFound
-from lamella.services.ports import Item, ModelVersion, TrainingRun
+from lamella.services.model_ports import Item, ModelVersion, TrainingRun
 
 AT = datetime(2026, 3, 2, 8, tzinfo=UTC)
 ITEM = Item(

@@ -20,7 +20,7 @@ def test_a_batch_leaves_the_inbox_and_becomes_facts(stores):
     receipt = stores.take([shown, click(of=shown), read(of=shown), interaction(of=shown)])
     assert receipt.stored == {"slate": 1, "impression": 3, "click": 1, "read": 1, "interaction": 1}
     kept = {"slate": 1, "impression": 3, "click": 1, "read": 1, "interaction": 1}
-    assert stores.record.counts() == {**kept, "exposure": 1, "quarantine": 0, "inbox": 0}
+    assert stores.record.counts() == {**kept, "custom": 0, "exposure": 1, "quarantine": 0, "inbox": 0}
 
 
 def test_an_ingest_takes_the_oldest_batches_up_to_its_limit(stores):

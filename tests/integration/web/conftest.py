@@ -22,6 +22,7 @@ from lamella.services.previewing import Previews
 from lamella.services.recommending import Recommending
 from lamella.services.recording import Recording
 from lamella.services.staging import Staging
+from lamella.services.units import Units
 from lamella.services.webhooks import Webhooks
 from lamella.testing.admin import MemoryAnswerStore, MemoryAuditLog, MemoryProposalStore, MemoryWebhookStore
 from lamella.testing.analysis import MemoryAnalysisStore
@@ -37,6 +38,13 @@ from lamella.testing.fakes import (
     MemoryTrainingRuns,
 )
 from lamella.testing.record import MemoryRecord
+from lamella.testing.units import (
+    MemoryArchive,
+    MemoryFlagStore,
+    MemoryOldFacts,
+    MemoryQuarantine,
+    MemoryUnitRecords,
+)
 from lamella.web.app import create_app
 from unit.reporting import samples
 
@@ -113,6 +121,7 @@ def make_lab(*, settings: Settings | None = None, readiness: tuple[ReadinessChec
     keys = Keys(MemoryKeyStore(), clock)
     tasks, models = MemoryTaskQueue(), MemoryModelCatalogue()
     previews = Previews(Secrets(), clock)
+    exposing = Exposing(snapshots, record, clock)
     services = Services(
         settings=settings or Settings(),
         clock=clock,
@@ -127,8 +136,8 @@ def make_lab(*, settings: Settings | None = None, readiness: tuple[ReadinessChec
             clock=clock,
             new_id=map("request-{}".format, itertools.count(1)).__next__,
         ),
-        recording=Recording(record, clock),
-        exposing=Exposing(snapshots, record, clock),
+        recording=Recording(record, clock, exposures=exposing.reader),
+        exposing=exposing,
         configuring=configuring,
         keys=keys,
         configuration=store,
@@ -151,6 +160,10 @@ def make_lab(*, settings: Settings | None = None, readiness: tuple[ReadinessChec
             ["ctr", "reading_depth"],
             approvals_required=(settings or Settings()).approvals_required,
         ),
+        units=Units(MemoryUnitRecords(record), MemoryOldFacts(), MemoryArchive(), store, clock),
+        flags=MemoryFlagStore(record),
+        quarantine=MemoryQuarantine(record),
+        old_facts=MemoryOldFacts(),
         readiness=readiness,
     )
     return Lab(

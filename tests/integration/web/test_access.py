@@ -14,6 +14,7 @@ PUBLIC_ROUTES = {
     "/docs",
     "/login",
     "/logout",
+    "/v1/lamella.js",
     "/report.css",
     "/static/<path:filename>",
 }

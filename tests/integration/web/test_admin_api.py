@@ -3,7 +3,7 @@ from datetime import timedelta
 import pytest
 
 from lamella.errors import ConfigurationMoved
-from lamella.services.ports import ModelVersion
+from lamella.services.model_ports import ModelVersion
 from lamella.testing.fakes import START
 
 EXPERIMENT = {

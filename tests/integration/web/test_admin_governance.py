@@ -8,6 +8,7 @@ import pytest
 
 from lamella.config import Settings
 from lamella.errors import StoreUnavailable
+from lamella.services.units import digest_of_unit
 
 LAYER = {"key": "slots"}
 WRITES = {"POST", "PUT", "PATCH", "DELETE"}
@@ -26,7 +27,10 @@ def test_every_mutating_route_leaves_a_row_in_the_audit_log(lab):
     for method, rule, path in routes:
         answer = lab.call(method, path, json={}, headers={"X-Request-Id": "walk"})
         (row,) = lab.call("GET", "/v1/admin/audit?limit=1").json["audit"]
-        assert (row["method"], row["route"], row["path"]) == (method, rule, path)
+        # A unit may be erased, its trace in the log may not: it is named by its digest.
+        is_of_unit = rule.endswith("<path:unit>") and "experiments" not in rule
+        named = rule.replace("<path:unit>", digest_of_unit("nothing")) if is_of_unit else path
+        assert (row["method"], row["route"], row["path"]) == (method, rule, named)
         assert (row["actor"], row["role"], row["address"], row["request"]) == ("admin", "admin", "127.0.0.1", "walk")
         assert row["status"] == answer.status_code
         assert row["code"] == (answer.json["code"] if answer.status_code >= 400 else None)

@@ -5,6 +5,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from lamella import errors
+from lamella.web.auth import PUBLIC, access_of
 from lamella.web.problems import STATUSES, TITLES, status_of
 
 FIELDS = {"type", "title", "status", "detail", "code", "instance"}
@@ -40,6 +41,8 @@ def classes(root=errors.LamellaError):
 
 def test_every_route_answers_a_missing_key_with_a_problem(lab):
     for rule in api_rules(lab.app):
+        if access_of(lab.app, rule.endpoint) == PUBLIC:
+            continue
         for method in rule.methods - {"HEAD", "OPTIONS"}:
             assert_problem(lab.client().open(path_of(rule), method=method), 401, "unauthenticated")
 
@@ -78,7 +81,7 @@ def test_every_route_with_a_body_answers_an_empty_body_a_wrong_type_and_a_wrong_
                     lab.call(method.upper(), call, data=b"", content_type="application/json"), 400, "invalid_input"
                 )
             assert_problem(
-                lab.call(method.upper(), call, data="a=1", content_type="text/plain"), 415, "unsupported_media_type"
+                lab.call(method.upper(), call, data="a=1", content_type="text/csv"), 415, "unsupported_media_type"
             )
             for body in ([], "text", 7, True, {"surprise": 1}):
                 problem = assert_problem(lab.call(method.upper(), call, json=body), 400, "invalid_input")

@@ -126,7 +126,8 @@ def test_events_are_durable_once_accepted_and_reach_the_record(running):
     read = click(running, answer, kind="read", event_id="e-2", read_seconds=12.5, completion=0.5)
     share = click(running, answer, kind="interaction", event_id="e-3", action="share")
     accepted = send(running, click(running, answer), read, share)
-    assert (accepted.status_code, accepted.json) == (202, {"accepted": 3, "rejected": []})
+    told = {"accepted": 3, "duplicate": 0, "verdicts": ["accepted"] * 3, "rejected": []}
+    assert (accepted.status_code, accepted.json) == (202, told)
     running.ingest()
     counts = running.services.record.counts()
     assert (counts["click"], counts["read"], counts["interaction"], counts["quarantine"]) == (1, 1, 1, 0)
@@ -163,8 +164,9 @@ def test_a_bad_event_is_rejected_by_itself_with_its_place_and_reason(running):
 
 def test_sending_an_event_again_changes_nothing(running):
     answer = recommend(running).json
-    for _ in range(2):
-        assert send(running, click(running, answer)).json["accepted"] == 1
+    first, again = (send(running, click(running, answer)).json for _ in range(2))
+    assert (first["verdicts"], again["verdicts"]) == (["accepted"], ["duplicate"])
+    assert (again["accepted"], again["duplicate"]) == (0, 1)
     running.ingest()
     assert running.services.record.counts()["click"] == 1
 

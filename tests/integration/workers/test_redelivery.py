@@ -139,6 +139,20 @@ def test_tasks_outlive_a_killed_broker_and_workers_find_the_new_one(tmp_path: Pa
             wait_until(lambda: words(notes).count("done") == 6, seconds=30)
 
 
+def test_a_worker_whose_broker_died_before_it_could_acknowledge_goes_on(tmp_path: Path) -> None:
+    embedded, notes, others = EmbeddedBroker(tmp_path / "broker"), tmp_path / "notes", tmp_path / "others"
+    with running_broker(embedded) as server, slow_worker(embedded.url, "only", tmp_path):
+        send_note(embedded.url, notes, 1.0)
+        wait_until(lambda: words(notes))
+        server.kill()
+        server.wait()
+        wait_until(lambda: "done" in words(notes))
+        time.sleep(0.5)
+        with running_broker(embedded):
+            send_note(embedded.url, others, 0.0)
+            wait_until(lambda: "done" in words(others), seconds=VISIBILITY_SECONDS + 20)
+
+
 def test_a_folder_with_a_long_name_still_gets_a_socket(tmp_path: Path) -> None:
     embedded = EmbeddedBroker(tmp_path / ("long" * 30))
     with running_broker(embedded):

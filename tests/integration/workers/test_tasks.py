@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from lamella.adapters.redis.turns import Turns
+from lamella.adapters.sql.journal import SqlJournal
 from lamella.bootstrap.stores import stores
 from lamella.bootstrap.worker import WorkerServices, worker_services
 from lamella.config import Settings
@@ -30,6 +31,7 @@ from lamella.experiments.model import (
 from lamella.metrics.definitions import METRICS
 from lamella.services.configuring import Configuring
 from lamella.services.ports import ArmTotals
+from lamella.testing.traffic import slate
 from lamella_workers.process import Work
 from lamella_workers.tasks import advance, analyse, ingest, upkeep
 
@@ -94,7 +96,6 @@ class Failing:
 
 
 def test_drain_empties_the_inbox_and_a_second_one_changes_nothing(settings: Settings, services: WorkerServices) -> None:
-    from lamella.adapters.sql.journal import SqlJournal
 
     found = stores(settings)
     journal = SqlJournal(found.engine, found.clock, limit=10_000)
@@ -112,7 +113,6 @@ def test_drain_empties_the_inbox_and_a_second_one_changes_nothing(settings: Sett
 def test_drain_leaves_the_inbox_to_the_worker_whose_turn_it_is(
     settings: Settings, services: WorkerServices, redis_url: str
 ) -> None:
-    from lamella.adapters.sql.journal import SqlJournal
 
     found = stores(settings)
     journal = SqlJournal(found.engine, found.clock, limit=10_000)
@@ -217,4 +217,26 @@ def test_what_is_due_is_done_in_a_revision_of_lamella(settings: Settings, servic
     assert [each["move"] for each in logs if each["event"] == "advanced"] == ["stop"]
     assert found.configuration.load().experiments[0].status is Status.STOPPED
     assert found.configuration.revisions(limit=1)[0].author == "lamella"
+    found.engine.dispose()
+
+
+def test_housekeeping_flags_heavy_units_archives_old_months_and_clears_old_quarantine(settings: Settings) -> None:
+    busy = settings.model_copy(update={"retention_days": 1, "bot_slates_per_day": 2, "quarantine_days": 1})
+    services, found = worker_services(busy), stores(busy)
+    now = services.clock.now()
+    journal = SqlJournal(found.engine, found.clock, limit=10)
+    old = now - timedelta(days=70)
+    journal.append(encode([slate(f"now-{n}", unit="busy", time=now) for n in range(3)]))
+    journal.append(encode([slate("old", time=old), click(1)]))
+    journal.close()
+    services.record.ingest(limit=10, now=now - timedelta(days=2))
+    with capture_logs() as logs:
+        upkeep.keep_house(services)
+    assert [each.unit for each in found.flags.all()] == ["busy"]
+    assert {file.month.fact for file in found.old_facts.files()} == {"slate", "impression"}
+    counts = services.record.counts()
+    assert (counts["slate"], counts["quarantine"]) == (3, 0)
+    assert {"units flagged", "quarantine cleared", "archived"} <= {line["event"] for line in logs}
+    assert (busy.archive / "slate" / f"year={old:%Y}" / f"month={old:%m}" / "part-0.parquet").is_file()
+    services.close()
     found.engine.dispose()

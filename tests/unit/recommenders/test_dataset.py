@@ -6,7 +6,7 @@ import pytest
 
 from lamella.errors import TrainingFault
 from lamella.recommenders.dataset import MAX_RANK, build
-from lamella.services.ports import Item, TrainingLog
+from lamella.services.model_ports import Item, TrainingLog
 
 DAY = datetime(2026, 3, 2, tzinfo=UTC)
 

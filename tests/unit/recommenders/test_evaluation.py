@@ -9,7 +9,7 @@ from scipy.stats import mannwhitneyu
 from lamella.recommenders import popularity
 from lamella.recommenders.dataset import Dataset, build
 from lamella.recommenders.evaluation import auc, evaluate, gini
-from lamella.services.ports import TrainingLog
+from lamella.services.model_ports import TrainingLog
 
 DAY = datetime(2026, 3, 2, tzinfo=UTC)
 

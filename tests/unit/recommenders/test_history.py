@@ -7,7 +7,7 @@ import pytest
 
 from lamella.recommenders.dataset import build
 from lamella.recommenders.history import histories_of, window_blocks
-from lamella.services.ports import TrainingLog
+from lamella.services.model_ports import TrainingLog
 
 DAY = datetime(2026, 3, 2, tzinfo=UTC)
 

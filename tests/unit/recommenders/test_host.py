@@ -14,7 +14,7 @@ from lamella.errors import ModelCorrupt, ModelFailed, NotFound, StoreUnavailable
 from lamella.recommenders.artifact import FactorModel
 from lamella.recommenders.host import ModelHost, best_rows
 from lamella.recommenders.shelf import Shelf
-from lamella.services.ports import Composition, Item, ModelVersion, Recall
+from lamella.services.model_ports import Composition, Item, ModelVersion, Recall
 from lamella.testing.fakes import MemoryCatalogue, MemoryModelCatalogue
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)

@@ -7,7 +7,7 @@ import pytest
 from lamella.errors import TrainingFault
 from lamella.recommenders.dataset import without_log
 from lamella.recommenders.newest import KIND
-from lamella.services.ports import Item
+from lamella.services.model_ports import Item
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
 DAYS = {"old": 0, "new": 9, "middle": 4, "twin": 4}

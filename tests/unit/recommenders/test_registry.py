@@ -13,7 +13,7 @@ import pytest
 from lamella.errors import InvalidInput, ModelCorrupt, ModelFailed, StoreUnavailable
 from lamella.recommenders.artifact import FactorModel
 from lamella.recommenders.registry import FolderRegistry, TrainedModel
-from lamella.services.ports import ModelVersion
+from lamella.services.model_ports import ModelVersion
 from lamella.testing.fakes import MemoryModelCatalogue
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)

@@ -8,7 +8,7 @@ import pytest
 from lamella.errors import StoreUnavailable
 from lamella.recommenders.candidates import ItemRows
 from lamella.recommenders.shelf import Shelf
-from lamella.services.ports import Item
+from lamella.services.model_ports import Item
 from lamella.testing.fakes import MemoryCatalogue
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)

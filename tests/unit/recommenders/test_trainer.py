@@ -11,7 +11,7 @@ import pytest
 from lamella.errors import InvalidInput, TrainingFault
 from lamella.recommenders.registry import FolderRegistry
 from lamella.recommenders.trainer import KerasTrainer
-from lamella.services.ports import Item, TrainingLog, TrainingRun
+from lamella.services.model_ports import Item, TrainingLog, TrainingRun
 from lamella.testing.fakes import MemoryModelCatalogue
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)

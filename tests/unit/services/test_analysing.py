@@ -10,6 +10,7 @@ from lamella.errors import Conflict, NotFound
 from lamella.experiments.model import AnalysisPlan, Configuration, Guardrail, Status
 from lamella.metrics.definitions import METRICS
 from lamella.services.analysing import analyse, analyse_and_keep, columns_of
+from lamella.services.record_ports import RecordCounts
 from lamella.stats.moments import Moments
 from lamella.stats.ratios import compare_ratios
 from reports_made import PLAN, START, check, comparison, experiment, metric, report, totals
@@ -335,6 +336,12 @@ def test_zero_clicks_in_control_leave_the_difference_without_a_lift():
     assert shown["significant"]
 
 
+def test_a_report_says_what_came_late_was_refused_or_is_left_out():
+    store = Store(experiment(), [replace(each, crossed=2) for each in SAME])
+    document = analyse(store.made.key, store, store, Now(3))
+    assert document["record"] == {"late": 3, "quarantined": 2, "bots": 4, "internal": 0, "crossed": 4}
+
+
 class Store:
     """A configuration and its arms; remembers what was asked and kept."""
 
@@ -347,6 +354,9 @@ class Store:
     def arm_totals(self, phase, columns, *, until=None, covariate_since=None):
         self.asked.append((phase, tuple(columns), until, covariate_since))
         return self.arms
+
+    def record_counts(self, _phase):
+        return RecordCounts(late=3, quarantined=2, flagged={"bot": 4})
 
     def latest_report(self, _experiment):
         return self.kept[-1] if self.kept else None

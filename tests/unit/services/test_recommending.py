@@ -35,7 +35,7 @@ from lamella.experiments.model import (
 from lamella.experiments.snapshot import Snapshot, compile_snapshot
 from lamella.services.cascade import Cascade
 from lamella.services.histories import Histories
-from lamella.services.ports import NOBODY, Composition, Reader, Recall, Scored
+from lamella.services.model_ports import NOBODY, Composition, Reader, Recall, Scored
 from lamella.services.recommending import Answer, Recommending, Wish
 from lamella.testing.fakes import FakeClock, FakeRecommender
 from lamella.testing.record import MemoryRecord

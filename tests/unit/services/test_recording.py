@@ -1,6 +1,7 @@
 import random
 from datetime import timedelta
 
+import orjson
 import pytest
 
 from lamella.errors import InvalidInput, Overloaded, StoreUnavailable
@@ -38,11 +39,20 @@ def test_good_events_are_one_batch_and_bad_ones_are_named():
     assert [event.event_id for event in decode(batch)[0]] == ["e1", "e3"]
 
 
-def test_nothing_good_is_no_batch():
+def test_nothing_is_no_batch():
     journal, events = recording()
     assert events.events([]) == Receipt(accepted=0)
-    assert events.events([{}]).accepted == 0
     assert journal.inbox == ()
+
+
+def test_what_was_refused_is_as_durable_as_what_was_taken():
+    journal, events = recording()
+    bad = {**CLICK, "event_id": "e2", "completion": 2}
+    assert events.events([bad]).accepted == 0
+    (batch,) = journal.inbox
+    (fault,) = decode(batch)[1]
+    assert (fault.why, fault.kind, fault.key, fault.unit) == ("unknown_field", "click", "e2", "reader-1")
+    assert orjson.loads(fault.document) == bad
 
 
 @pytest.mark.parametrize("documents", [None, {}, "events", [CLICK] * 1001])

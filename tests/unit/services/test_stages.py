@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from lamella.services.ports import ModelVersion, Scored
+from lamella.services.model_ports import ModelVersion, Scored
 from lamella.services.stages import DEFAULTS, blend, parameter_fault, read_stages, stand_ins
 
 DAY = datetime(2026, 3, 2, tzinfo=UTC)

@@ -15,7 +15,7 @@ from lamella.experiments.model import (
     Variant,
 )
 from lamella.services.configuring import Configuring
-from lamella.services.ports import ModelVersion
+from lamella.services.model_ports import ModelVersion
 from lamella.services.staging import Stage, Staging
 from lamella.testing.fakes import START, FakeClock, MemoryConfigurationStore, MemoryModelCatalogue
 

@@ -7,7 +7,7 @@ import pytest
 
 from lamella.errors import BrokerUnavailable, InvalidInput, NotFound, StoreUnavailable, TrainingFault
 from lamella.experiments.model import Json
-from lamella.services.ports import Item, ModelVersion, TrainingLog, TrainingRun
+from lamella.services.model_ports import Item, ModelVersion, TrainingLog, TrainingRun
 from lamella.services.ratings_ports import Ratings
 from lamella.services.training import Order, Progress, Training, queue_training
 from lamella.testing.fakes import FakeClock, MemoryCatalogue, MemoryModelCatalogue, MemoryTaskQueue, MemoryTrainingRuns

@@ -1,9 +1,20 @@
 import numpy as np
 import pytest
+from statsmodels.api import OLS, add_constant
 from statsmodels.stats.power import NormalIndPower
 
 from lamella.errors import InvalidInput
-from lamella.stats.power import Baseline, Design, baseline, days_needed, detectable_lift, power_at, units_needed
+from lamella.stats.moments import Moments
+from lamella.stats.power import (
+    Baseline,
+    Design,
+    adjusted_baseline,
+    baseline,
+    days_needed,
+    detectable_lift,
+    power_at,
+    units_needed,
+)
 from lamella.stats.sequential import inflation
 from lamella.stats.undefined import Reason
 from reader_samples import COLUMNS, arm
@@ -39,6 +50,22 @@ def test_a_baseline_comes_from_measured_units():
     assert baseline(arm(rng, 5000), "clicks").deviation > 0
     assert baseline(arm(rng, 1), *COLUMNS).reason is Reason.TOO_FEW_UNITS
     assert baseline(arm(rng, 0), *COLUMNS).reason is Reason.TOO_FEW_UNITS
+
+
+def test_cuped_leaves_the_residual_of_a_regression_on_every_covariate():
+    rng = np.random.default_rng(4)
+    past = rng.gamma(1.0, 3.0, (3000, 2))
+    shown = rng.poisson(20.0, 3000) + 1.0
+    clicks = past @ [0.4, 0.1] + rng.gamma(2.0, 1.0, 3000)
+    units = Moments.from_rows(("clicks", "shown", "one", "two"), np.column_stack([clicks, shown, past]))
+    left = OLS(clicks, add_constant(past)).fit().resid
+    assert adjusted_baseline(units, "clicks", ["one", "two"]).deviation == pytest.approx(left.std(ddof=1))
+    line = (clicks - clicks.sum() / shown.sum() * shown) / shown.mean()
+    left = OLS(line, add_constant(past)).fit().resid
+    found = adjusted_baseline(units, "clicks", ["one", "two"], denominator="shown")
+    assert found.deviation == pytest.approx(left.std(ddof=1))
+    assert found.value == pytest.approx(clicks.sum() / shown.sum())
+    assert adjusted_baseline(units.empty(units.columns), "clicks", ["one"]).reason is Reason.TOO_FEW_UNITS
 
 
 def test_a_planted_effect_is_found_with_the_promised_power():

@@ -5,7 +5,7 @@ import pytest
 
 from lamella.errors import BrokerUnavailable, ConfigurationMoved, Conflict, NotFound
 from lamella.experiments.model import Configuration, Layer
-from lamella.services.ports import ModelVersion, Recall, TrainingRun
+from lamella.services.model_ports import ModelVersion, Recall, TrainingRun
 from lamella.testing.fakes import (
     START,
     FakeClock,

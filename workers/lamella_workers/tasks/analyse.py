@@ -1,5 +1,8 @@
 """Reports on experiments, and what their plans say to do about them."""
 
+import time
+from dataclasses import dataclass, field
+
 import structlog
 
 from lamella.bootstrap.worker import WorkerServices
@@ -8,9 +11,28 @@ from lamella.experiments.model import Status
 from lamella.services.analysing import analyse_and_keep
 
 
+@dataclass(slots=True)
+class _Budget:
+    """The time of this process that went into reports that explore: ten seconds, and a tenth of all since."""
+
+    started: float = field(default_factory=time.monotonic)
+    spent: float = 0.0
+
+    def allows(self) -> bool:
+        return self.spent < 10.0 + 0.1 * (time.monotonic() - self.started)
+
+
+_budget = _Budget()
+
+
 def one(services: WorkerServices, experiment: str) -> None:
     """A fresh report on `experiment`, kept, and acted on as its plan says."""
-    document = analyse_and_keep(experiment, services.configuration, services.analysis, services.clock)
+    explores, begun = _budget.allows(), time.monotonic()
+    document = analyse_and_keep(
+        experiment, services.configuration, services.analysis, services.clock, services.facts, explores=explores
+    )
+    if explores:
+        _budget.spent += time.monotonic() - begun
     log = structlog.get_logger("lamella.analyse").bind(experiment=experiment)
     try:
         outcome = services.deciding.act(document)
@@ -24,11 +46,13 @@ def one(services: WorkerServices, experiment: str) -> None:
 def every(services: WorkerServices) -> None:
     """A fresh report on each running experiment; nothing where another worker is at it.
 
-    An experiment that cannot be analysed is logged, and costs no other one its report.
+    What is kept of their arms is brought up to date first, and the reports are made from it. An experiment that cannot
+    be analysed is logged, and costs no other one its report.
     """
     with services.turns.take("analyse_all") as is_mine:
         if not is_mine:
             return
+        services.keeping.refresh()
         running = [each.key for each in services.configuration.load().experiments if each.status is Status.RUNNING]
         for key in running:
             _try(services, key)

@@ -6,7 +6,8 @@ import structlog
 
 from lamella.bootstrap.worker import WorkerServices
 
-_BATCHES: Final = 500
+_BATCHES: Final = 20_000
+"""A group is bounded by its bytes long before; small batches cost less together."""
 
 
 def drain(services: WorkerServices) -> None:

@@ -8,13 +8,25 @@ import numpy as np
 import sqlalchemy as sa
 
 from lamella.adapters.sql.engine import is_postgresql, snapshot, writing
+from lamella.adapters.sql.kept_answers import kept_totals
 from lamella.adapters.sql.moments import Question, check_columns, moments_query, recent_query, scale_of
-from lamella.adapters.sql.schema import FACTS, report, slate
+from lamella.adapters.sql.schema import (
+    FACTS,
+    arm_member,
+    exploration,
+    exposure,
+    flagged_unit,
+    late_total,
+    quarantine,
+    report,
+    slate,
+)
 from lamella.adapters.sql.webhooks import tell
 from lamella.errors import Conflict
 from lamella.experiments.model import Json
 from lamella.services.events import report_events
 from lamella.services.ports import ArmTotals
+from lamella.services.record_ports import RecordCounts
 from lamella.services.traffic_ports import RecentTotals
 from lamella.stats.moments import Moments
 
@@ -39,8 +51,9 @@ class SqlAnalysisStore:
     ) -> Sequence[ArmTotals]:
         """The arms of a phase, by variant, each over units first exposed before `until`, with their totals until then.
 
-        One grouped query over the per-unit totals; where `until` lies before the newest record, the facts of its day
-        are read too. `pre_` columns cover whole days (UTC): from that of `covariate_since` to the one before the
+        From the kept moments where they answer it, else one grouped query over the per-unit totals; where `until` lies
+        before the newest record, the facts of its day are read too. `pre_` columns cover whole days (UTC): from
+        that of `covariate_since` to the one before the
         unit's first exposure. A crossed unit is counted with the variant that it saw first, and so are its slates.
         Raises InvalidInput for an unknown column.
         """
@@ -48,7 +61,10 @@ class SqlAnalysisStore:
         with snapshot(self._engine) as connection:
             if is_postgresql(connection):
                 connection.exec_driver_sql(_ROOM)
-            if until is not None and not _has_later(connection, until):
+            held = kept_totals(connection, phase, columns, until=until, covariate_since=covariate_since)
+            if held is not None:
+                return held
+            if until is not None and not has_later(connection, until):
                 until = None
             question = Question(phase=phase, columns=tuple(columns), until=until, covariate_since=covariate_since)
             rows = connection.execute(moments_query(question)).all()
@@ -71,6 +87,25 @@ class SqlAnalysisStore:
         if began_at is None or not rows:
             return None
         return RecentTotals(moments=_moments(columns, rows[0]), began_at=began_at)
+
+    def record_counts(self, phase: int) -> RecordCounts:
+        """What came late, was refused, or is left out of the analysis of a phase."""
+        exposed = sa.select(exposure.c.unit).where(exposure.c.phase == phase)
+        of_phase = sa.select(arm_member.c.arm).where(arm_member.c.phase == phase)
+        late = sa.select(sa.func.coalesce(sa.func.sum(late_total.c.records), 0)).where(late_total.c.arm.in_(of_phase))
+        refused = sa.select(sa.func.count()).select_from(quarantine).where(quarantine.c.unit.in_(exposed))
+        flagged = (
+            sa.select(flagged_unit.c.reason, sa.func.count().label("units"))
+            .join(exposure, exposure.c.unit == flagged_unit.c.unit)
+            .where(exposure.c.phase == phase)
+            .group_by(flagged_unit.c.reason)
+        )
+        with snapshot(self._engine) as connection:
+            return RecordCounts(
+                late=int(connection.execute(late).scalar_one()),
+                quarantined=connection.execute(refused).scalar_one(),
+                flagged={row.reason: row.units for row in connection.execute(flagged)},
+            )
 
     def save_report(self, experiment: str, phase: int, as_of: datetime, document: Mapping[str, Json]) -> int:
         """Keep the report; returns its number within the phase, from 1. Reports are never changed.
@@ -96,13 +131,18 @@ class SqlAnalysisStore:
         raise Conflict(f"experiment {experiment!r}, phase {phase}: other reports take every number; try again")
 
     def latest_report(self, experiment: str) -> Mapping[str, Json] | None:
-        """The newest report of the experiment, or None before the first."""
-        statement = sa.select(report.c.document).where(report.c.experiment == experiment)
+        """The newest report of the experiment, or None before the first; with what was last explored of its phase."""
+        explored = sa.and_(exploration.c.experiment == report.c.experiment, exploration.c.phase == report.c.phase)
+        statement = (
+            sa.select(report.c.document, exploration.c.document.label("explored"))
+            .select_from(report.outerjoin(exploration, explored))
+            .where(report.c.experiment == experiment)
+            .order_by(report.c.id.desc())
+            .limit(1)
+        )
         with self._engine.connect() as connection:
-            found: Mapping[str, Json] | None = connection.execute(
-                statement.order_by(report.c.id.desc()).limit(1)
-            ).scalar()
-            return found
+            found = connection.execute(statement).one_or_none()
+        return None if found is None else {**found.document, **(found.explored or {})}
 
     def reports(self, experiment: str, phase: int) -> Sequence[Mapping[str, Json]]:
         """Every report of the phase, oldest first: the looks that were taken."""
@@ -111,7 +151,7 @@ class SqlAnalysisStore:
             return list(connection.execute(statement.order_by(report.c.number)).scalars())
 
 
-def _has_later(connection: sa.Connection, until: datetime) -> bool:
+def has_later(connection: sa.Connection, until: datetime) -> bool:
     """Whether the record holds anything from `until` on; cheap, because time leads the key of every fact."""
     later = [sa.exists().where(fact.c.time >= until) for fact in FACTS]
     return bool(connection.execute(sa.select(sa.or_(*later))).scalar())

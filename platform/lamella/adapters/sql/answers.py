@@ -4,8 +4,8 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
+from lamella.adapters.sql.admin_schema import kept_answer
 from lamella.adapters.sql.engine import writing
-from lamella.adapters.sql.schema import kept_answer
 from lamella.services.admin_ports import Answer, Kept
 from lamella.services.idempotency import CLAIM_TIME, KEPT_TIME
 

@@ -5,8 +5,8 @@ from dataclasses import asdict
 
 import sqlalchemy as sa
 
+from lamella.adapters.sql.admin_schema import audit
 from lamella.adapters.sql.engine import writing
-from lamella.adapters.sql.schema import audit
 from lamella.services.admin_ports import Deed
 
 

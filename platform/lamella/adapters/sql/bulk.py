@@ -1,26 +1,41 @@
-"""Many rows at once: binary COPY and array look-ups on PostgreSQL, executemany and IN lists on SQLite.
+"""Many rows at once: binary COPY and array look-ups on PostgreSQL, INSERT of many rows and IN lists on SQLite.
 
-Rows are tuples in the driver's own types: `moment` and `day` say how it takes a time and a date.
+Rows are tuples in the driver's own types: `moments` and `days` say how it takes times and dates.
 """
 
-from collections.abc import Iterator, Sequence
-from datetime import date, datetime
+import sqlite3
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, islice, repeat
 from typing import Any, Final, Protocol, TypeAlias
 
+import numpy as np
 import psycopg
 import sqlalchemy as sa
+from psycopg.adapt import Dumper
+from psycopg.pq import Format
 
+from lamella.adapters.sql.columns import DAY_MICROS, Column, Integers
+from lamella.adapters.sql.copying import copy_stream
 from lamella.adapters.sql.engine import is_postgresql, unavailable
 from lamella.adapters.sql.types import UTCDateTime
 
-Row: TypeAlias = tuple[Any, ...]
+Columns: TypeAlias = Mapping[str, Column]
+Counts: TypeAlias = Sequence[int]
 _IN_LIMIT: Final = 10_000
-# JSON travels as the text that it is: psycopg would encode it once more.
+_SIZES: Final = [struct.pack("!i", size) for size in range(65)]
+_AT_ONCE: Final = 1_000
+"""Values in one INSERT of SQLite: a statement a row would cost half as much again."""
+
+# PostgreSQL counts from 2000-01-01, the columns of a frame from 1970-01-01.
+_DAYS_BEFORE: Final = 10_957
+# JSON travels as the text that it is, psycopg would encode it once more; a moment and a day as the numbers that they
+# are on the wire.
 _BINARY_TYPES: Final[Sequence[tuple[type[sa.types.TypeEngine[Any]], str]]] = (
     (sa.Text, "text"),
     (sa.JSON, "text"),
-    (UTCDateTime, "timestamptz"),
-    (sa.Date, "date"),
+    (UTCDateTime, "int8"),
+    (sa.Date, "int4"),
     (sa.Boolean, "bool"),
     (sa.SmallInteger, "int2"),
     (sa.BigInteger, "int8"),
@@ -33,16 +48,19 @@ _BINARY_TYPES: Final[Sequence[tuple[type[sa.types.TypeEngine[Any]], str]]] = (
 class Bulk(Protocol):
     """One connection's way to move many rows."""
 
-    def moment(self, value: datetime) -> Any:
-        """A time as a row of this store takes it; aware, in UTC."""
+    def moments(self, micros: Integers) -> Column:
+        """Times, given in microseconds since 1970, as a row of this store takes them."""
         ...
 
-    def day(self, value: date) -> Any:
-        """A date as a row of this store takes it."""
+    def days(self, numbers: Integers) -> Column:
+        """Dates, given in days since 1970, as a row of this store takes them."""
         ...
 
-    def append(self, table: sa.Table, columns: Sequence[str], rows: Sequence[Row]) -> None:
-        """Inserts the rows; a conflict is an error that ends the transaction."""
+    def append(self, table: sa.Table, columns: Columns, *, of: Columns | None = None, counts: Counts = ()) -> None:
+        """Inserts the rows of these columns, by name; a conflict is an error that ends the transaction.
+
+        With `of`, each row of those columns stands before as many of these rows as `counts` says.
+        """
         ...
 
     def find(self, column: sa.Column[Any], values: Sequence[Any], wanted: Sequence[sa.Column[Any]]) -> Iterator[Any]:
@@ -51,6 +69,10 @@ class Bulk(Protocol):
 
     def remove(self, column: sa.Column[Any], values: Sequence[Any]) -> int:
         """Deletes the rows whose `column` has one of the values; returns how many there were."""
+        ...
+
+    def read(self, statement: str, *values: object) -> Sequence[Any]:
+        """The rows of a query of whole numbers and bytes, `?` for each value, in the driver's own types."""
         ...
 
     def stage(self, table: sa.Table) -> None:
@@ -69,70 +91,142 @@ class PostgreSQLBulk:
     def __init__(self, connection: sa.Connection) -> None:
         self._connection = connection
 
-    def moment(self, value: datetime) -> datetime:
-        """The time itself."""
-        return value
+    def moments(self, micros: Integers) -> Column:
+        """Microseconds since 2000."""
+        moments: list[int] = (micros - _DAYS_BEFORE * DAY_MICROS).tolist()
+        return moments
 
-    def day(self, value: date) -> date:
-        """The date itself."""
-        return value
+    def days(self, numbers: Integers) -> Column:
+        """Days since 2000."""
+        days: list[int] = (numbers - _DAYS_BEFORE).tolist()
+        return days
 
-    def append(self, table: sa.Table, columns: Sequence[str], rows: Sequence[Row]) -> None:
+    def append(self, table: sa.Table, columns: Columns, *, of: Columns | None = None, counts: Counts = ()) -> None:
         """Copies the rows in. Raises StoreUnavailable if the connection breaks meanwhile."""
-        if not rows:
+        if not _length(columns):
             return
-        names = ", ".join(f'"{name}"' for name in columns)
-        types = [_binary_type(table.c[name]) for name in columns]
+        shared = of or {}
+        names = ", ".join(f'"{name}"' for name in (*shared, *columns))
+        own, theirs = ([_binary_type(table.c[name]) for name in some] for some in (columns, shared))
+        stream = copy_stream(own, list(columns.values()), theirs, list(shared.values()), counts)
         driver: Any = self._connection.connection.driver_connection
         try:
             with (
                 driver.cursor() as cursor,
                 cursor.copy(f'COPY "{table.name}" ({names}) FROM STDIN (FORMAT BINARY)') as copy,
             ):
-                copy.set_types(types)
-                write = copy.write_row
-                for row in rows:
-                    write(row)
+                for part in stream:
+                    copy.write(part)
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
             raise unavailable(self._connection.engine, error) from error
 
     def find(self, column: sa.Column[Any], values: Sequence[Any], wanted: Sequence[sa.Column[Any]]) -> Iterator[Any]:
         """One statement, whatever the number of values."""
         if values:
-            statement = f"{_select(column, wanted)} = ANY(%s)"
-            yield from self._connection.exec_driver_sql(statement, (list(values),))
+            statement = f"{_select(column, wanted)} = ANY(%b)"
+            yield from self._execute(statement, values)
 
     def remove(self, column: sa.Column[Any], values: Sequence[Any]) -> int:
         """One statement, whatever the number of values."""
         if not values:
             return 0
-        return self._connection.exec_driver_sql(f"{_delete(column)} = ANY(%s)", (list(values),)).rowcount
+        return int(self._execute(f"{_delete(column)} = ANY(%b)", values).rowcount)
+
+    def read(self, statement: str, *values: object) -> Sequence[Any]:
+        """In the binary format: bytes would travel as text of twice the length."""
+        driver: Any = self._connection.connection.driver_connection
+        try:
+            rows: Sequence[Any] = driver.execute(statement.replace("?", "%s"), values, binary=True).fetchall()
+        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            raise unavailable(self._connection.engine, error) from error
+        return rows
+
+    def _execute(self, statement: str, values: Sequence[Any]) -> Any:
+        driver: Any = self._connection.connection.driver_connection
+        driver.adapters.register_dumper(_ByteArrays, _ByteArraysDumper)
+        driver.adapters.register_dumper(_Numbers, _NumbersDumper)
+        array = _ByteArrays.of(values) if isinstance(values[0], bytes) else _Numbers.of(values)
+        try:
+            return driver.execute(statement, (array,), binary=True)
+        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            raise unavailable(self._connection.engine, error) from error
 
     def stage(self, table: sa.Table) -> None:
         """Made with ON COMMIT DELETE ROWS: empty at the start of each transaction."""
         self._connection.execute(sa.schema.CreateTable(table, if_not_exists=True))
 
 
+class _Array(bytes):
+    """An array parameter as PostgreSQL reads it: psycopg writes its own value by value, at four times the price."""
+
+    oid = 0
+
+
+class _ByteArrays(_Array):
+    oid = 1001  # bytea[], in PostgreSQL's catalogue
+
+    @classmethod
+    def of(cls, values: Sequence[bytes]) -> "_ByteArrays":
+        head = struct.pack("!iiIii", 1, 0, 17, len(values), 1)
+        sizes = map(_SIZES.__getitem__, map(len, values))
+        return cls(head + b"".join(chain.from_iterable(zip(sizes, values, strict=True))))
+
+
+class _Numbers(_Array):
+    oid = 1016  # int8[]
+
+    @classmethod
+    def of(cls, values: Sequence[int]) -> "_Numbers":
+        packed = np.empty(len(values), dtype=[("size", ">i4"), ("value", ">i8")])
+        packed["size"], packed["value"] = 8, values
+        return cls(struct.pack("!iiIii", 1, 0, 20, len(values), 1) + packed.tobytes())
+
+
+class _ByteArraysDumper(Dumper):
+    format, oid = Format.BINARY, _ByteArrays.oid
+
+    def dump(self, obj: bytes) -> bytes:
+        return obj
+
+
+class _NumbersDumper(_ByteArraysDumper):
+    oid = _Numbers.oid
+
+
 class SQLiteBulk:
-    """executemany, which SQLite runs in-process; look-ups by IN lists."""
+    """INSERT of many rows; look-ups by IN lists."""
 
     def __init__(self, connection: sa.Connection) -> None:
         self._connection = connection
 
-    def moment(self, value: datetime) -> str:
-        """The text that `UTCDateTime` keeps."""
-        return value.isoformat(" ", "microseconds")[:26]
+    def moments(self, micros: Integers) -> Column:
+        """The texts that `UTCDateTime` keeps."""
+        texts = np.datetime_as_string(micros.view("datetime64[us]"), unit="us").tolist()
+        return [text.replace("T", " ") for text in texts]
 
-    def day(self, value: date) -> str:
-        """The text that a date column keeps."""
-        return value.isoformat()
+    def days(self, numbers: Integers) -> Column:
+        """The texts that a date column keeps."""
+        names = {number: str(np.datetime64(number, "D")) for number in np.unique(numbers).tolist()}
+        return [names[number] for number in numbers.tolist()]
 
-    def append(self, table: sa.Table, columns: Sequence[str], rows: Sequence[Row]) -> None:
-        """Inserts the rows by one prepared statement."""
-        if rows:
-            names = ", ".join(f'"{name}"' for name in columns)
-            statement = f'INSERT INTO "{table.name}" ({names}) VALUES ({_marks(columns)})'  # noqa: S608 - names of our schema
-            self._connection.exec_driver_sql(statement, list(rows))
+    def append(self, table: sa.Table, columns: Columns, *, of: Columns | None = None, counts: Counts = ()) -> None:
+        """Inserts many rows by each statement. Raises StoreUnavailable if the disk is full or the file out of reach."""
+        shared = of or {}
+        width, total = len(columns) + len(shared), _length(columns)
+        names = ", ".join(f'"{name}"' for name in (*shared, *columns))
+        insert = f'INSERT INTO "{table.name}" ({names}) VALUES '  # noqa: S608 - names of our schema
+        spread = (chain.from_iterable(map(repeat, column, counts)) for column in shared.values())
+        values = chain.from_iterable(zip(*spread, *columns.values(), strict=True))
+        one, at_once = f"({', '.join('?' * width)})", max(1, _AT_ONCE // width)
+        many = insert + ", ".join([one] * at_once)
+        driver: Any = self._connection.connection.driver_connection
+        try:
+            for _ in range(total // at_once):
+                driver.execute(many, tuple(islice(values, at_once * width)))
+            if rest := tuple(values):
+                driver.execute(insert + ", ".join([one] * (total % at_once)), rest)
+        except sqlite3.OperationalError as error:
+            raise unavailable(self._connection.engine, error) from error
 
     def find(self, column: sa.Column[Any], values: Sequence[Any], wanted: Sequence[sa.Column[Any]]) -> Iterator[Any]:
         """One statement for each 10,000 values."""
@@ -147,10 +241,18 @@ class SQLiteBulk:
             for part in _parts(values)
         )
 
+    def read(self, statement: str, *values: object) -> Sequence[Any]:
+        """As it stands."""
+        return self._connection.exec_driver_sql(statement, values).all()
+
     def stage(self, table: sa.Table) -> None:
         """Kept in memory; emptied here."""
         self._connection.execute(sa.schema.CreateTable(table, if_not_exists=True))
         self._connection.execute(sa.delete(table))
+
+
+def _length(columns: Columns) -> int:
+    return len(next(iter(columns.values())))
 
 
 def _binary_type(column: sa.Column[Any]) -> str:

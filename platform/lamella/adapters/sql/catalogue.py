@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from lamella.adapters.sql.engine import is_postgresql, writing
 from lamella.adapters.sql.schema import item, model_version, training_run
 from lamella.errors import Conflict, NotFound
-from lamella.services.ports import Item, ModelVersion, TrainingRun
+from lamella.services.model_ports import Item, ModelVersion, TrainingRun
 from lamella.services.staging import Stage
 
 _VERSION: Final = tuple(model_version.c[each.name] for each in fields(ModelVersion))

@@ -16,6 +16,7 @@ from lamella.adapters.sql.schema import (
     experiment,
     holdout,
     layer,
+    metric,
     parameter,
     phase,
     revision,
@@ -35,6 +36,7 @@ from lamella.experiments.document import (
     parameter_document,
     parameter_from_document,
 )
+from lamella.experiments.measures import metric_document, metric_from_document
 from lamella.experiments.model import Configuration, Experiment, Json
 from lamella.services.admin_ports import Approval
 from lamella.services.ports import Revision
@@ -45,6 +47,7 @@ _TABLES: Final = {
     "experiment": experiment,
     "domain": domain,
     "holdout": holdout,
+    "metric": metric,
 }
 
 
@@ -95,6 +98,7 @@ class SqlConfigurationStore:
             killed=head.killed,
             domains=tuple(map(domain_from_document, held["domain"])),
             holdouts=tuple(map(holdout_from_document, held["holdout"])),
+            metrics=tuple(map(metric_from_document, held["metric"])),
         )
 
     def commit(
@@ -108,9 +112,9 @@ class SqlConfigurationStore:
     ) -> Configuration:
         """Store `after`, made from version `after.version`; the stored value has the next version.
 
-        Writes a revision for each layer, parameter, experiment, domain and holdout that differs, and for the kill
-        switch, and marks the proposal of `approval` applied, in the same transaction. Raises ConfigurationMoved, and
-        changes nothing, if the newest version is not `after.version`; Conflict or NotFound as `decide` does.
+        Writes a revision for each thing that differs, and for the kill switch, and marks the proposal of `approval`
+        applied, in the same transaction. Raises ConfigurationMoved, and changes nothing, if the newest version is not
+        `after.version`; Conflict or NotFound as `decide` does.
         """
         stored = replace(after, version=after.version + 1)
         with writing(self._engine) as connection:
@@ -182,6 +186,7 @@ def _documents(of: Configuration) -> dict[str, dict[str, Mapping[str, Json]]]:
         "experiment": {each.key: experiment_document(each) for each in of.experiments},
         "domain": {each.key: domain_document(each) for each in of.domains},
         "holdout": {each.key: holdout_document(each) for each in of.holdouts},
+        "metric": {each.key: metric_document(each) for each in of.metrics},
     }
 
 

@@ -4,6 +4,7 @@ Three views of one pool: the engine itself for single reads, `writing` for a tra
 (SQLite takes its write lock at BEGIN, so that it never fails half-way), `snapshot` for several reads that must agree.
 """
 
+import hashlib
 import os
 import sqlite3
 import time
@@ -49,8 +50,10 @@ def create_engine(url: str, *, pool_size: int = 8) -> sa.Engine:
 @contextmanager
 def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
     """A connection in a transaction that may write; committed at the end of the block, rolled back on an error."""
-    with engine.execution_options(**{_WRITING: True}).begin() as connection:
-        yield connection
+    with engine.connect() as connection:
+        connection.execution_options(**{_WRITING: True})
+        with connection.begin():
+            yield connection
 
 
 @contextmanager
@@ -106,6 +109,12 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA temp_store = MEMORY")
     connection.execute("PRAGMA cache_size = -65536")
+    connection.create_function("unit_block", 1, _unit_block, deterministic=True)
+
+
+def _unit_block(unit: str) -> int:
+    """What `expressions.unit_block` is in PostgreSQL."""
+    return hashlib.md5(unit.encode(), usedforsecurity=False).digest()[0]
 
 
 def _turn_on_wal(connection: sqlite3.Connection) -> None:

@@ -1,42 +1,53 @@
 """One ingest: new slates, then the feedback on them, then what cannot be stored, all in one transaction."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Final
+from itertools import compress, repeat
+from typing import Any, Final, TypeAlias
 
+import numpy as np
 import orjson
 import sqlalchemy as sa
+from numpy.typing import NDArray
 
 from lamella.adapters.sql.arms import Arms
-from lamella.adapters.sql.bulk import Bulk, Row
-from lamella.adapters.sql.intake import KIND, Intake, digest_of
+from lamella.adapters.sql.bulk import Bulk
+from lamella.adapters.sql.columns import Column, Integers, kept, micros_at, taken
+from lamella.adapters.sql.event_frame import EXTRAS, Events
+from lamella.adapters.sql.intake import Intake, digests_of
+from lamella.adapters.sql.kept_schema import told
+from lamella.adapters.sql.quarantining import ERASED, UNIT_MISMATCH, UNKNOWN_REQUEST, Quarantine, Refusal
 from lamella.adapters.sql.schema import (
     click,
+    custom,
     event_receipt,
     impression,
     interaction,
-    quarantine,
     read,
     slate,
     slate_receipt,
 )
+from lamella.adapters.sql.slate_frame import Slates
+from lamella.adapters.sql.tallies import Tallies
 from lamella.adapters.sql.totals import Totals
-from lamella.events.codec import Fault, encode
-from lamella.events.contract import Click, Exposed, Exposure, Feedback, Interaction, Read, Slate
+from lamella.events.contract import Exposed, Exposure
 
-_FACT: Final = ("time", "request_id", "unit", "arm")
-_EVENT: Final = (*_FACT, "event_id", "item")
-UNKNOWN_REQUEST: Final = "unknown_request"
-UNIT_MISMATCH: Final = "unit_mismatch"
+Mask: TypeAlias = NDArray[np.bool_]
+Served: TypeAlias = dict[str, tuple[int, str]]
+"""The arm and the unit of slates, by request id."""
+
+_EVENT: Final = ("time", "request_id", "unit", "arm", "event_id", "item")
+_IMPRESSION: Final = ("item", "rank", "score", "source", "propensity")
+_TABLES: Final[Mapping[str, sa.Table]] = {"click": click, "read": read, "interaction": interaction, "custom": custom}
 
 
 class Ingest:
     """Stores what is new of an intake. `stored` and `duplicate` count by kind, `quarantined` by reason."""
 
-    def __init__(self, connection: sa.Connection, ways: Bulk, arms: Arms, now: datetime) -> None:
+    def __init__(self, connection: sa.Connection, ways: Bulk, arms: Arms, now: datetime, tallies: Tallies) -> None:
         self._connection, self._ways, self._arms, self._now = connection, ways, arms, now
-        self._totals = Totals()
+        self._totals, self._tallies = Totals(), tallies
         self.numbers: dict[tuple[Exposed, ...], int] = {}
         self.stored: Counter[str] = Counter()
         self.duplicate: Counter[str] = Counter()
@@ -44,136 +55,151 @@ class Ingest:
 
     def run(self, intake: Intake) -> None:
         """Stores the intake; slates come first, because feedback takes its arm from them."""
-        served = self._store_slates(intake.slates)
-        self._release(served, intake)
-        refused = self._store_feedback(intake.feedback, served)
+        quarantine = Quarantine(self._connection, self._ways, self._now)
+        served: Served = {}
+        new = self._store_slates(intake.slates, served)
+        refused = self._store_events(intake.events, served)
+        waited = Intake.of(quarantine.released(new))
+        refused |= self._store_events(waited.events, served)
         self._store_exposures(intake.exposures)
-        self._quarantine(refused, intake.faults)
+        repeated, self.quarantined = quarantine.keep(refused, {**waited.faults, **intake.faults})
+        self.duplicate += repeated
+        # Before the totals: what a flag changes is noted from the exposures as they were.
+        self._tallies.store(self._connection)
         self._totals.store(self._connection, self._ways)
         self.duplicate += intake.duplicate
 
-    def _store_slates(self, slates: Mapping[bytes, Slate]) -> dict[bytes, tuple[int, str]]:
-        """The arm and unit of each new slate, by digest."""
-        known = {
-            digest for (digest,) in self._ways.find(slate_receipt.c.digest, list(slates), [slate_receipt.c.digest])
+    def _store_slates(self, found: Slates, served: Served) -> list[bytes]:
+        """The digests of the new slates, which are added to `served`."""
+        digests = digests_of(found.request_ids)
+        is_new = self._new(slate_receipt, digests)
+        self.duplicate += Counter({"slate": int((~is_new).sum())})
+        slates = found if is_new.all() else found.where(is_new)
+        digests = list(kept(digests, is_new))
+        self.numbers = self._arms.numbers(self._connection, slates.exposures)
+        of_combination = [self.numbers[each] for each in slates.exposures]
+        arms = [of_combination[each] for each in slates.combination]
+        served.update(zip(slates.request_ids, zip(arms, slates.units, strict=True), strict=True))
+        moments = self._ways.moments(slates.micros)
+        common = {"time": moments, "request_id": slates.request_ids, "unit": slates.units, "arm": arms}
+        self._append_receipts(slate_receipt, digests, time=moments, arm=arms, unit=slates.units)
+        self._ways.append(
+            slate,
+            {
+                **common,
+                "snapshot": slates.snapshots,
+                "items": slates.shown,
+                "latency_ms": slates.latencies,
+                "models": _json(slates.models),
+                "fallbacks": _json(slates.fallbacks),
+                "context": _json(slates.contexts),
+            },
+        )
+        self._ways.append(
+            impression, dict(zip(_IMPRESSION, slates.impressions, strict=True)), of=common, counts=slates.shown
+        )
+        self._totals.add_slates(slates, arms)
+        self._tallies.see(slates.micros, arms)
+        self._tallies.judge(slates.units, slates.contexts)
+        self.stored += Counter(slate=len(arms), impression=len(slates.impressions[0]))
+        return digests
+
+    def _store_events(self, events: Events, served: Served) -> dict[bytes, Refusal]:
+        """The events that were not stored, with the reason, by digest."""
+        digests = digests_of(events.event_ids)
+        is_new = self._new(event_receipt, digests)
+        self.duplicate += Counter(compress(events.kinds, (~is_new).tolist()))
+        self._find_slates(events.request_ids, served)
+        slates = list(map(served.get, events.request_ids))
+        is_sound = np.array(
+            [
+                request is None or (found is not None and found[1] == unit)
+                for request, found, unit in zip(events.request_ids, slates, events.units, strict=True)
+            ],
+            dtype=bool,
+        )
+        is_stored = is_new & is_sound
+        arms = [None if found is None else found[0] for found in slates]
+        moments = self._ways.moments(events.micros)
+        self._append_receipts(event_receipt, kept(digests, is_stored), time=kept(moments, is_stored))
+        columns = (moments, events.request_ids, events.units, arms, events.event_ids, events.items)
+        for kind, rows in events.rows.items():
+            is_mine = is_stored[rows]
+            mine, extras = rows[is_mine], [kept(column, is_mine) for column in events.extras[kind]]
+            common = [taken(column, mine) for column in columns]
+            names = (*_EVENT, *EXTRAS[kind])
+            self._ways.append(_TABLES[kind], dict(zip(names, (*common, *extras), strict=True)))
+            self._count(kind, common[2], common[3], events.micros[mine], extras)
+        return {
+            digests[row]: Refusal(document=events.documents[row], why=_why(slates[row]))
+            for row in np.flatnonzero(is_new & ~is_sound).tolist()
         }
-        self._count(self.duplicate, "slate", len(known))
-        new = {digest: each for digest, each in slates.items() if digest not in known}
-        self.numbers = self._arms.numbers(self._connection, (each.exposures for each in new.values()))
-        receipts: list[Row] = []
-        shown: list[Row] = []
-        lists: list[Row] = []
-        for digest, each in new.items():
-            arm, time = self.numbers[each.exposures], self._ways.moment(each.time)
-            receipts.append((digest, time, arm, each.unit))
-            lists.append(_slate_row(each, time, arm))
-            common = (time, each.request_id, each.unit, arm)
-            shown.extend((*common, i.item, i.rank, i.score, i.source, i.propensity) for i in each.impressions)
-            self._totals.add_slate(each, arm)
-        self._ways.append(slate_receipt, ("digest", "time", "arm", "unit"), receipts)
-        fields = ("snapshot", "items", "latency_ms", "models", "fallbacks", "context")
-        self._ways.append(slate, (*_FACT, *fields), lists)
-        self._ways.append(impression, (*_FACT, "item", "rank", "score", "source", "propensity"), shown)
-        self._count(self.stored, "slate", len(new))
-        self._count(self.stored, "impression", len(shown))
-        return {digest: (self.numbers[each.exposures], each.unit) for digest, each in new.items()}
 
-    def _release(self, served: Mapping[bytes, object], intake: Intake) -> None:
-        """Takes back the feedback that waited in quarantine for one of these slates."""
-        awaited = sa.select(sa.exists().where(quarantine.c.request.is_not(None)))
-        if not served or not self._connection.execute(awaited).scalar():
-            return
-        columns = [quarantine.c.digest, quarantine.c.body]
-        waiting: dict[bytes, bytes] = dict(self._ways.find(quarantine.c.request, list(served), columns))
-        self._ways.remove(quarantine.c.digest, list(waiting))
-        intake.read(waiting.values())
-
-    def _store_feedback(
-        self, feedback: Mapping[bytes, Feedback], served: Mapping[bytes, tuple[int, str]]
-    ) -> dict[bytes, tuple[str, Feedback]]:
-        """The events that were not stored, with the reason."""
-        column = event_receipt.c.digest
-        known = {digest for (digest,) in self._ways.find(column, list(feedback), [column])}
-        requests = {event.request_id: digest_of(event.request_id) for event in feedback.values()}
-        slates = {**self._served_before(requests.values(), served), **served}
-        refused: dict[bytes, tuple[str, Feedback]] = {}
-        receipts: list[Row] = []
-        rows: dict[type[Feedback], list[Row]] = {Click: [], Read: [], Interaction: []}
-        for digest, event in feedback.items():
-            if digest in known:
-                self.duplicate[KIND[type(event)]] += 1
-                continue
-            found = slates.get(requests[event.request_id])
-            if found is None or found[1] != event.unit:
-                refused[digest] = (UNKNOWN_REQUEST if found is None else UNIT_MISMATCH, event)
-                continue
-            time = self._ways.moment(event.time)
-            receipts.append((digest, time))
-            rows[type(event)].append(_event_row(event, time, found[0]))
-            self._totals.add_feedback(event, found[0])
-        self._ways.append(event_receipt, ("digest", "time"), receipts)
-        self._ways.append(click, _EVENT, rows[Click])
-        self._ways.append(read, (*_EVENT, "read_seconds", "completion"), rows[Read])
-        self._ways.append(interaction, (*_EVENT, "action"), rows[Interaction])
-        for kind, stored in rows.items():
-            self._count(self.stored, KIND[kind], len(stored))
-        return refused
+    def _count(self, kind: str, units: Column, arms: Column, micros: Integers, extras: Sequence[Column]) -> None:
+        """Adds stored events of a kind to the sums."""
+        match kind:
+            case "click":
+                self._totals.add_clicks(units, arms, micros)
+            case "read":
+                self._totals.add_reads(units, arms, micros, *extras)
+            case "interaction":
+                self._totals.add_interactions(units, arms, micros, *extras)
+        has_arm = np.array([arm is not None for arm in arms], dtype=bool)
+        self._tallies.see(micros[has_arm], kept(arms, has_arm))
+        self.stored += Counter({kind: len(units)})
 
     def _store_exposures(self, exposures: Mapping[bytes, Exposure]) -> None:
-        column = event_receipt.c.digest
-        known = {digest for (digest,) in self._ways.find(column, list(exposures), [column])}
-        new = {digest: each for digest, each in exposures.items() if digest not in known}
-        rows: list[Row] = [(digest, self._ways.moment(each.time)) for digest, each in new.items()]
-        self._ways.append(event_receipt, ("digest", "time"), rows)
+        is_new = self._new(event_receipt, list(exposures))
+        new = dict(compress(exposures.items(), is_new.tolist()))
+        micros = np.fromiter((micros_at(each.time) for each in new.values()), dtype=np.int64, count=len(new))
+        moments = self._ways.moments(micros)
+        self._append_receipts(event_receipt, list(new), time=moments)
         numbers = self._arms.numbers(self._connection, ((each.exposed,) for each in new.values()))
         self.numbers = {**self.numbers, **numbers}
-        for each in new.values():
-            self._totals.add_exposure(each, numbers[each.exposed,])
-        self._count(self.stored, "exposure", len(new))
-        self._count(self.duplicate, "exposure", len(known))
+        arms = [numbers[each.exposed,] for each in new.values()]
+        units = [each.unit for each in new.values()]
+        self._ways.append(told, {"digest": list(new), "time": moments, "unit": units, "arm": arms})
+        for each, at, arm in zip(new.values(), micros.tolist(), arms, strict=True):
+            self._totals.add_exposure(each.unit, at, each.exposed, arm)
+        self._tallies.see(micros, arms)
+        self._tallies.judge(units, repeat({}))
+        self.stored += Counter(exposure=len(new))
+        self.duplicate += Counter(exposure=len(exposures) - len(new))
 
-    def _served_before(self, requests: Iterable[bytes], served: Mapping[bytes, object]) -> dict[bytes, tuple[int, str]]:
-        wanted = [digest for digest in requests if digest not in served]
+    def _append_receipts(self, receipts: sa.Table, digests: Sequence[bytes], **columns: Column) -> None:
+        """In the order of the digests: neighbours lie on the same page of the index."""
+        order = np.array(sorted(range(len(digests)), key=digests.__getitem__), dtype=np.int64)
+        rows = {name: taken(column, order) for name, column in columns.items()}
+        self._ways.append(receipts, {"digest": taken(digests, order), **rows})
+
+    def _new(self, receipts: sa.Table, digests: Sequence[bytes]) -> Mask:
+        """Which have no receipt yet and are the first of their digest."""
+        distinct = sorted(set(digests))
+        column = receipts.c.digest
+        seen = {digest for (digest,) in self._ways.find(column, distinct, [column])}
+        if not seen and len(distinct) == len(digests):
+            return np.ones(len(digests), dtype=bool)
+        is_new = []
+        for digest in digests:
+            is_new.append(digest not in seen)
+            seen.add(digest)
+        return np.array(is_new, dtype=bool)
+
+    def _find_slates(self, request_ids: Column, served: Served) -> None:
+        """Adds to `served` what the store knows of these requests."""
+        wanted = [each for each in dict.fromkeys(request_ids) if each is not None and each not in served]
+        names = dict(zip(digests_of(wanted), wanted, strict=True))
         columns = [slate_receipt.c.digest, slate_receipt.c.arm, slate_receipt.c.unit]
-        return {digest: (arm, unit) for digest, arm, unit in self._ways.find(slate_receipt.c.digest, wanted, columns)}
-
-    def _quarantine(self, refused: Mapping[bytes, tuple[str, Feedback]], faults: Mapping[bytes, Fault]) -> None:
-        rows: dict[bytes, Row] = {}
-        at = self._ways.moment(self._now)
-        for digest, (reason, event) in refused.items():
-            request = digest_of(event.request_id) if reason == UNKNOWN_REQUEST else None
-            detail = f"request {event.request_id!r}, unit {event.unit!r}"
-            kind = KIND[type(event)]
-            rows[digest] = (digest, request, at, reason, detail, kind, event.event_id, encode([event]))
-        for digest, fault in faults.items():
-            rows[digest] = (digest, None, at, fault.why, fault.detail, fault.kind, fault.key, fault.document)
-        column = quarantine.c.digest
-        for (digest,) in list(self._ways.find(column, list(rows), [column])):
-            self.duplicate[rows.pop(digest)[5]] += 1
-        self._ways.append(quarantine, quarantine.columns.keys(), list(rows.values()))
-        self.quarantined.update(row[3] for row in rows.values())
-
-    @staticmethod
-    def _count(counter: Counter[str], kind: str, number: int) -> None:
-        if number:
-            counter[kind] += number
+        for digest, arm, unit in self._ways.find(slate_receipt.c.digest, sorted(names), columns):
+            served[names[digest]] = (arm, unit)
 
 
-def _slate_row(each: Slate, time: object, arm: int) -> Row:
-    texts = (_json(each.models), _json(each.fallbacks), _json(each.context))
-    return (time, each.request_id, each.unit, arm, each.snapshot, len(each.impressions), each.latency_ms, *texts)
+def _why(found: tuple[int, str] | None) -> str:
+    """Why feedback to this slate (its arm and unit) is not stored; an erased slate has lost its unit."""
+    if found is None:
+        return UNKNOWN_REQUEST
+    return UNIT_MISMATCH if found[1] else ERASED
 
 
-def _event_row(event: Feedback, time: object, arm: int) -> Row:
-    common = (time, event.request_id, event.unit, arm, event.event_id, event.item)
-    match event:
-        case Click():
-            return common
-        case Read():
-            return (*common, event.read_seconds, event.completion)
-        case Interaction():
-            return (*common, event.action)
-
-
-def _json(value: Mapping[str, object]) -> str:
-    return orjson.dumps(value).decode() if value else "{}"
+def _json(values: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [orjson.dumps(value).decode() if value else "{}" for value in values]

@@ -2,20 +2,25 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import date
-from typing import Final, TypeVar
+from datetime import UTC, date, datetime, timedelta
+from itertools import chain
+from typing import Any, Final, TypeVar
 
-from lamella.events.codec import Fault, Record, decode
-from lamella.events.contract import Click, Exposure, Feedback, Interaction, Read, Slate
+import numpy as np
+import orjson
 
-T = TypeVar("T")
-KIND: Final[dict[type[Record], str]] = {Slate: "slate", Click: "click", Read: "read", Interaction: "interaction"}
+from lamella.adapters.sql.columns import DAY_MICROS, Column
+from lamella.adapters.sql.event_frame import Events
+from lamella.adapters.sql.slate_frame import Slates
+from lamella.events.codec import REFUSED, Fault, Record, encode, read_batch, read_record
+from lamella.events.contract import EXPOSURE_MARK, Exposure
 
-
-# Exposures leave their receipts among those of events; no event id holds a control character.
-_EXPOSURE: Final = "\x1e"
+Frame = TypeVar("Frame", Events, Slates)
+_OTHERS: Final = ("exposure", REFUSED)
+_FRAMELESS: Final = ("slate", *_OTHERS)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def digest_of(identity: str) -> bytes:
@@ -23,43 +28,88 @@ def digest_of(identity: str) -> bytes:
     return hashlib.blake2b(identity.encode(), digest_size=16).digest()
 
 
+def digests_of(identities: Column) -> list[bytes]:
+    """The digest of each."""
+    make = hashlib.blake2b
+    return [make(each.encode(), digest_size=16).digest() for each in identities]
+
+
 @dataclass(slots=True)
 class Intake:
-    """The records of some batches, each once: slates by the digest of their request, the others by that of their id.
+    """The records of some batches, in the order in which they came, and what could not be read.
 
-    `duplicate` counts what was in the batches more than once, by kind.
+    Exposures are kept by digest. `duplicate` counts repeated exposures and faults; repeats in the frames are still in.
     """
 
-    slates: dict[bytes, Slate] = field(default_factory=dict)
-    feedback: dict[bytes, Feedback] = field(default_factory=dict)
+    slates: Slates = field(default_factory=lambda: Slates.of(()))
+    events: Events = field(default_factory=lambda: Events.of(()))
     exposures: dict[bytes, Exposure] = field(default_factory=dict)
     faults: dict[bytes, Fault] = field(default_factory=dict)
     duplicate: Counter[str] = field(default_factory=Counter)
 
-    def read(self, batches: Iterable[bytes]) -> None:
-        """Takes in the records of the batches."""
-        for batch in batches:
-            records, faults = decode(batch)
-            for record in records:
-                self.add(record)
-            for fault in faults:
-                key = hashlib.blake2b(fault.document, digest_size=16).digest()
-                self._once(self.faults, key, fault, fault.kind)
-
-    def add(self, record: Record) -> None:
-        """Takes in one record; the first of each id counts."""
-        if isinstance(record, Slate):
-            self._once(self.slates, digest_of(record.request_id), record, "slate")
-        elif isinstance(record, Exposure):
-            self._once(self.exposures, digest_of(_EXPOSURE + record.exposure_id), record, "exposure")
-        else:
-            self._once(self.feedback, digest_of(record.event_id), record, KIND[type(record)])
+    @classmethod
+    def of(cls, batches: Iterable[bytes]) -> "Intake":
+        """What the batches hold."""
+        intake = cls()
+        documents = list(chain.from_iterable(intake._lists(list(batches))))
+        kinds = [document.get("kind") if type(document) is dict else None for document in documents]
+        slates = [document for document, kind in zip(documents, kinds, strict=True) if kind == "slate"]
+        others = [document for document, kind in zip(documents, kinds, strict=True) if kind in _OTHERS]
+        events = [document for document, kind in zip(documents, kinds, strict=True) if kind not in _FRAMELESS]
+        intake.slates = intake._frame(Slates.of, slates)
+        intake.events = intake._frame(Events.of, events)
+        for record in intake._records(others):
+            if isinstance(record, Exposure):
+                key = digest_of(EXPOSURE_MARK + record.exposure_id)
+                if intake.exposures.setdefault(key, record) is not record:
+                    intake.duplicate["exposure"] += 1
+        return intake
 
     def days(self) -> set[date]:
         """The days of all facts; a bare exposure is none."""
-        days = {slate.time.date() for slate in self.slates.values()}
-        return days | {event.time.date() for event in self.feedback.values()}
+        numbers = np.unique(np.concatenate((self.slates.micros, self.events.micros)) // DAY_MICROS)
+        return {(_EPOCH + timedelta(days=number)).date() for number in numbers.tolist()}
 
-    def _once(self, kept: dict[bytes, T], key: bytes, value: T, kind: str) -> None:
-        if kept.setdefault(key, value) is not value:
-            self.duplicate[kind] += 1
+    def _lists(self, batches: Sequence[bytes]) -> list[list[Any]]:
+        """What each batch lists; one that is no list is a fault."""
+        try:
+            together: list[Any] = orjson.loads(b"[" + b",".join(batches) + b"]")
+        except orjson.JSONDecodeError:
+            together = []
+        # A batch that is not JSON by itself may have become part of its neighbours.
+        if len(together) == len(batches) and all(type(each) is list for each in together):
+            return together
+        lists = []
+        for found in map(read_batch, batches):
+            if isinstance(found, Fault):
+                self._add_fault(found)
+            else:
+                lists.append(found)
+        return lists
+
+    def _frame(self, make: Callable[[Sequence[Any]], Frame], documents: Sequence[Any]) -> Frame:
+        """The records as columns: all at once where all are well, otherwise without those that are faults."""
+        try:
+            frame = make(documents)
+            if frame.fits():
+                return frame
+        except (LookupError, TypeError, ValueError, AttributeError):
+            pass
+        good = self._records(documents)
+        return make(orjson.loads(encode(good)))
+
+    def _records(self, documents: Iterable[object]) -> list[Record]:
+        """The records that keep the contract; the others are faults."""
+        records: list[Record] = []
+        for document in documents:
+            found = read_record(document)
+            if isinstance(found, Fault):
+                self._add_fault(found)
+            else:
+                records.append(found)
+        return records
+
+    def _add_fault(self, fault: Fault) -> None:
+        key = hashlib.blake2b(fault.document, digest_size=16).digest()
+        if self.faults.setdefault(key, fault) is not fault:
+            self.duplicate[fault.kind] += 1

@@ -12,11 +12,13 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from lamella.adapters.sql.kept_schema import told
 from lamella.adapters.sql.schema import (
     TOTALS,
     arm_member,
     click,
     exposure,
+    flagged_unit,
     impression,
     interaction,
     read,
@@ -28,7 +30,9 @@ from lamella.errors import InvalidInput
 
 _MICROS: Final = {"read_seconds": "read_micros", "completion": "completion_micros"}
 COLUMNS: Final = (*(_public for _public in TOTALS if not _public.endswith("_micros")), *_MICROS, "clicked")
-"""The unit-level columns; each has a `pre_` twin, and there is `has_pre`."""
+"""The unit-level columns; each has a `pre_` twin, and there is `has_pre`: 1 for a unit with any traffic before."""
+
+_SEEN: Final = frozenset({"slates", "clicks", "reads", "interactions"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +64,7 @@ def moments_query(question: Question) -> sa.Select[Any]:
 
 def recent_query(columns: Sequence[str], since: datetime) -> sa.Select[Any]:
     """The same row over every unit with traffic from the day of `since` on, as the one variant ""."""
-    names = {"slates", "fallback_slates", *(_total(column) for column in columns)}
+    names = {"slates", "fallback_slates", *(total_of(column) for column in columns)}
     recent = (
         sa.select(unit_total.c.unit, *(sa.func.sum(unit_total.c[name]).label(name) for name in sorted(names)))
         .where(unit_total.c.day >= since.astimezone(UTC).date())
@@ -68,7 +72,7 @@ def recent_query(columns: Sequence[str], since: datetime) -> sa.Select[Any]:
         .cte("recent")
     )
     kept = (sa.literal("").label("variant"), sa.false().label("crossed"), recent.c.slates, recent.c.fallback_slates)
-    values = (_float(column, recent).label(f"c{i}") for i, column in enumerate(columns))
+    values = (unit_float(column, recent).label(f"c{i}") for i, column in enumerate(columns))
     return _summed(sa.select(*kept, *values).cte("units"), len(columns))
 
 
@@ -115,35 +119,37 @@ def _units(question: Question) -> sa.CTE:
 
 def _value(column: str, during: sa.CTE, before: sa.CTE | None) -> sa.ColumnElement[Any]:
     if before is None or not _is_pre(column):
-        return _float(column, during)
+        return unit_float(column, during)
     if column == "has_pre":
-        return sa.case((before.c.unit.is_not(None), 1.0), else_=0.0)
-    return sa.func.coalesce(_float(column.removeprefix("pre_"), before), 0.0)
+        return sa.case((sa.or_(*(before.c[name] > 0 for name in sorted(_SEEN))), 1.0), else_=0.0)
+    return sa.func.coalesce(unit_float(column.removeprefix("pre_"), before), 0.0)
 
 
-def _float(column: str, of: sa.CTE) -> sa.ColumnElement[Any]:
+def unit_float(column: str, of: sa.CTE) -> sa.ColumnElement[Any]:
+    """The column of a unit as a float, out of its totals."""
     if column == "clicked":
         return sa.case((of.c.clicks > 0, 1.0), else_=0.0)
-    return sa.cast(of.c[_total(column)], sa.Double)
+    return sa.cast(of.c[total_of(column)], sa.Double)
 
 
 def _is_pre(column: str) -> bool:
     return column == "has_pre" or column.startswith("pre_")
 
 
-def _total(column: str) -> str:
+def total_of(column: str) -> str:
     """The per-unit total that a column is made of."""
     return "clicks" if column == "clicked" else _MICROS.get(column, column)
 
 
 def _asked_exposures(question: Question) -> list[sa.ColumnElement[bool]]:
-    conditions = [exposure.c.phase == question.phase, exposure.c.counted]
+    is_reader = exposure.c.unit.not_in(sa.select(flagged_unit.c.unit))
+    conditions = [exposure.c.phase == question.phase, exposure.c.counted, is_reader]
     return conditions if question.until is None else [*conditions, exposure.c.first_at < question.until]
 
 
 def _during(question: Question) -> sa.CTE:
     """The totals of each exposed unit over what it was served under its variant of the phase."""
-    totals = _totals_until(question.until)
+    totals = totals_until(question.until)
     member = sa.and_(
         arm_member.c.arm == totals.c.arm,
         arm_member.c.phase == exposure.c.phase,
@@ -151,7 +157,7 @@ def _during(question: Question) -> sa.CTE:
         arm_member.c.counted,
     )
     unit = (exposure.c.unit, exposure.c.variant, exposure.c.crossed)
-    names = {"slates", "fallback_slates", *(_total(column) for column in question.columns if not _is_pre(column))}
+    names = {"slates", "fallback_slates", *(total_of(column) for column in question.columns if not _is_pre(column))}
     return (
         sa.select(*unit, *(sa.func.sum(totals.c[name]).label(name) for name in sorted(names)))
         .select_from(exposure.join(totals, totals.c.unit == exposure.c.unit).join(arm_member, member))
@@ -166,7 +172,7 @@ def _before(question: Question) -> sa.CTE:
     conditions = [*_asked_exposures(question), unit_total.c.day < exposure.c.first_day]
     if question.covariate_since is not None:
         conditions.append(unit_total.c.day >= question.covariate_since.astimezone(UTC).date())
-    names = {_total(column.removeprefix("pre_")) for column in question.columns if column.startswith("pre_")}
+    names = {total_of(column.removeprefix("pre_")) for column in question.columns if column.startswith("pre_")} | _SEEN
     return (
         sa.select(exposure.c.unit, *(sa.func.sum(unit_total.c[name]).label(name) for name in sorted(names)))
         .select_from(exposure.join(unit_total, unit_total.c.unit == exposure.c.unit))
@@ -176,14 +182,15 @@ def _before(question: Question) -> sa.CTE:
     )
 
 
-def _totals_until(until: datetime | None) -> sa.FromClause:
-    """The per-unit totals; with `until`, those of the whole days before it and the facts of its own day."""
+def totals_until(until: datetime | None) -> sa.FromClause:
+    """The per-unit totals by day; with `until`, those of the whole days before it and the facts of its own day."""
     if until is None:
         return unit_total
     day = until.astimezone(UTC).date()
     midnight = datetime.combine(day, time(), UTC)
-    whole = sa.select(unit_total.c.unit, unit_total.c.arm, *(unit_total.c[name] for name in TOTALS))
+    whole = sa.select(unit_total.c.unit, unit_total.c.arm, unit_total.c.day, *(unit_total.c[name] for name in TOTALS))
     parts = [
+        _part(told, midnight, until),
         _part(slate, midnight, until, slates=_ONE, fallback_slates=_FELL_BACK),
         _part(impression, midnight, until, impressions=_ONE),
         _part(click, midnight, until, clicks=_ONE),
@@ -223,4 +230,5 @@ _FELL_BACK: Final = _if(sa.cast(slate.c.fallbacks, sa.Text) != "{}")
 
 def _part(fact: sa.Table, since: datetime, until: datetime, **values: sa.ColumnElement[Any]) -> sa.Select[Any]:
     columns = (values.get(name, _ZERO).label(name) for name in TOTALS)
-    return sa.select(fact.c.unit, fact.c.arm, *columns).where(fact.c.time >= since, fact.c.time < until)
+    day = sa.literal(since.date(), sa.Date).label("day")
+    return sa.select(fact.c.unit, fact.c.arm, day, *columns).where(fact.c.time >= since, fact.c.time < until)

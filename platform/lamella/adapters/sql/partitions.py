@@ -39,6 +39,11 @@ def make_partitions(connection: sa.Connection, months: Collection[date]) -> None
         _make(connection, fact, month)
 
 
+def drop_partition(connection: sa.Connection, fact: str, month: date) -> None:
+    """Drops the partition of the month with all its rows, where there is one; PostgreSQL only."""
+    connection.exec_driver_sql(f"DROP TABLE IF EXISTS {_name(fact, month)}")
+
+
 def _missing(connection: sa.Connection, months: Collection[date]) -> list[tuple[date, str]]:
     wanted = [(month, fact.name) for month in sorted(months) for fact in FACTS]
     # Not to_regclass: a backend remembers that a name was unknown, and would not see what another has just made.

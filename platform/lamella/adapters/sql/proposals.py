@@ -6,8 +6,8 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
+from lamella.adapters.sql.admin_schema import proposal
 from lamella.adapters.sql.engine import writing
-from lamella.adapters.sql.schema import proposal
 from lamella.errors import Conflict, NotFound
 from lamella.services.admin_ports import Proposal
 

@@ -2,10 +2,13 @@
 
 What makes the effect exactly-once: the transaction that stores a batch also deletes it from the inbox, and every slate
 and event leaves a receipt, so that the same one in another batch is known. Ingests run one at a time (an advisory
-lock on PostgreSQL, the write lock on SQLite); batches are read and checked before the lock is taken.
+lock on PostgreSQL, the write lock on SQLite); batches are read and checked before the lock is taken, and the next ones
+while these are stored.
 """
 
-from collections.abc import Mapping, Sequence
+import gc
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import date, datetime
 from typing import Final
 
@@ -15,9 +18,12 @@ from lamella.adapters.sql.arms import Arms
 from lamella.adapters.sql.bulk import bulk
 from lamella.adapters.sql.engine import is_postgresql, snapshot, writing
 from lamella.adapters.sql.facts import Ingest
+from lamella.adapters.sql.inbox_reader import InboxReader
 from lamella.adapters.sql.intake import Intake
 from lamella.adapters.sql.partitions import make_partitions, months_of
 from lamella.adapters.sql.schema import FACTS, exposure, inbox, quarantine
+from lamella.adapters.sql.tallies import Tallies
+from lamella.services.flagging import Flagging
 from lamella.services.ports import IngestReceipt
 
 _LOCK: Final = 0x696E67657374
@@ -27,24 +33,30 @@ _LOCK: Final = 0x696E67657374
 class SqlRecordStore:
     """The facts: what was shown and what readers did."""
 
-    def __init__(self, engine: sa.Engine) -> None:
+    def __init__(self, engine: sa.Engine, flagging: Flagging | None = None) -> None:
         self._engine = engine
+        self._flagging = flagging or Flagging()
+        self._inbox = InboxReader(engine)
         self._arms = Arms()
         self._months: set[date] = set()
 
     def ingest(self, *, limit: int, now: datetime) -> IngestReceipt:
-        """Move up to `limit` batches from the inbox into the facts, in one transaction that takes them out.
+        """Move up to `limit` batches (some megabytes at most) into the facts, in one transaction that takes them out.
 
         `batches` is 0 only where the inbox was empty. Another ingest that runs meanwhile is waited for.
         Raises StoreUnavailable, and then nothing has changed.
         """
-        while True:
-            batches = self._oldest(limit)
-            intake = Intake()
-            intake.read(batches.values())
-            receipt = self._store(list(batches), intake, now)
-            if receipt is not None:
-                return receipt
+        with _no_collection():
+            while True:
+                group = self._inbox.take(limit)
+                try:
+                    receipt = self._store(group.batches, group.intake, now)
+                except BaseException:
+                    self._inbox.forget()
+                    raise
+                if receipt is not None:
+                    return receipt
+                self._inbox.forget()
 
     def counts(self) -> Mapping[str, int]:
         """Rows of each fact and of exposure, quarantine and inbox, all at one moment."""
@@ -55,11 +67,6 @@ class SqlRecordStore:
                 str(table.name): connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
                 for table in tables
             }
-
-    def _oldest(self, limit: int) -> dict[int, bytes]:
-        statement = sa.select(inbox.c.id, inbox.c.body).order_by(inbox.c.id).limit(limit)
-        with self._engine.connect() as connection:
-            return {row.id: row.body for row in connection.execute(statement)}
 
     def _store(self, batches: Sequence[int], intake: Intake, now: datetime) -> IngestReceipt | None:
         """What was stored, or None if another ingest took some of the batches first."""
@@ -74,10 +81,22 @@ class SqlRecordStore:
                 connection.rollback()
                 return None
             make_partitions(connection, months - self._months)
-            ingest = Ingest(connection, ways, self._arms, now)
+            ingest = Ingest(connection, ways, self._arms, now, Tallies(self._flagging, now))
             ingest.run(intake)
         self._months |= months
         self._arms.remember(ingest.numbers)
         return IngestReceipt(
             batches=len(batches), stored=ingest.stored, duplicate=ingest.duplicate, quarantined=ingest.quarantined
         )
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """No search for cycles meanwhile: it would walk over every record again and again, and there are none."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()

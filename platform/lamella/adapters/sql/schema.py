@@ -1,10 +1,11 @@
 """The tables. `alembic/versions` makes them; `alembic check` proves that both say the same.
 
-Configuration: configuration, domain, layer, parameter, experiment, phase, variant, holdout, revision. Access: api_key,
-secret. Intake: inbox, quarantine, slate_receipt, event_receipt. Dimension: arm, arm_member. Facts, partitioned by month
-on PostgreSQL: slate, impression, click, read, interaction. Derived in the transaction that stores the facts: exposure,
-unit_total. Results: report. Items and models: item, model_version, training_run. Administration: audit, kept_answer,
-webhook, delivery, proposal.
+Configuration: configuration, domain, layer, parameter, experiment, phase, variant, holdout, metric, revision. Access:
+api_key, secret. Intake: inbox, quarantine, slate_receipt, event_receipt. Dimension: arm, arm_member. Facts, partitioned
+by month on PostgreSQL: slate, impression, click, read, interaction, custom; archived says which months left for files.
+Derived in the transaction that stores the facts: exposure, unit_total, late_total. Units left out of analysis:
+flagged_unit. Results: report, exploration. Items and models: item, model_version, training_run. The administration is
+in `admin_schema`, the kept moments are in `kept_schema`.
 """
 
 from typing import Any, Final
@@ -57,6 +58,7 @@ parameter: Final = _entity("parameter", _required("layer", sa.Text))
 experiment: Final = _entity("experiment", _required("layer", sa.Text), _required("status", sa.Text))
 domain: Final = _entity("domain")
 holdout: Final = _entity("holdout")
+metric: Final = _entity("metric")
 
 secret: Final = sa.Table(
     "secret",
@@ -132,7 +134,8 @@ inbox: Final = sa.Table(
     sqlite_autoincrement=True,
 )
 
-# `digest` names the record, so that a repeat of it is not kept twice; `request` only where the slate may yet come.
+# `digest` names the record, so that a repeat of it is not kept twice; `request` only where the slate may yet come;
+# `unit` where the record says one.
 quarantine: Final = sa.Table(
     "quarantine",
     metadata,
@@ -144,6 +147,7 @@ quarantine: Final = sa.Table(
     _required("kind", sa.Text),
     _required("key", sa.Text),
     _required("body", sa.LargeBinary),
+    sa.Column("unit", sa.Text, index=True),
 )
 
 # What was stored already. `digest` is BLAKE2b-128 of the request id or the event id.
@@ -180,8 +184,14 @@ arm_member: Final = sa.Table(
 )
 
 
+def _by_time(fact: str) -> sa.Index:
+    """The index of a fact on PostgreSQL: for each stretch of blocks, the earliest and the latest time."""
+    return sa.Index(f"ix_{fact}_time", "time", postgresql_using="brin").ddl_if(dialect="postgresql")
+
+
 def _fact(name: str, key: tuple[str, ...], *columns: sa.Column[Any]) -> sa.Table:
-    # Time leads the key: new rows are appended, and a stretch of time is one range.
+    # Time leads the key: new rows are appended, and a stretch of time is one range. PostgreSQL keeps no index of the
+    # key, which would cost as much as the rows: receipts say what is known, and blocks know their times (BRIN).
     return sa.Table(
         name,
         metadata,
@@ -190,7 +200,8 @@ def _fact(name: str, key: tuple[str, ...], *columns: sa.Column[Any]) -> sa.Table
         _required("unit", sa.Text),
         _required("arm", sa.Integer),
         *columns,
-        sa.PrimaryKeyConstraint("time", *key),
+        sa.PrimaryKeyConstraint("time", *key).ddl_if(dialect="sqlite"),
+        _by_time(name),
         postgresql_partition_by="RANGE (time)",
         sqlite_with_rowid=False,
     )
@@ -234,7 +245,35 @@ interaction: Final = _fact(
 # What a unit read last, for the models that look at it.
 sa.Index(None, read.c.unit, read.c.time)
 sa.Index(None, click.c.unit, click.c.time)
-FACTS: Final = (slate, impression, click, read, interaction)
+# Without a request there is no arm: such an event counts for each phase that its unit had met by then.
+custom: Final = sa.Table(
+    "custom",
+    metadata,
+    _required("time", UTCDateTime),
+    sa.Column("request_id", sa.Text),
+    _required("unit", sa.Text),
+    sa.Column("arm", sa.Integer),
+    _required("event_id", sa.Text),
+    sa.Column("item", sa.Text),
+    _required("name", sa.Text),
+    _required("value", sa.Double),
+    sa.PrimaryKeyConstraint("time", "event_id").ddl_if(dialect="sqlite"),
+    _by_time("custom"),
+    postgresql_partition_by="RANGE (time)",
+    sqlite_with_rowid=False,
+)
+FACTS: Final = (slate, impression, click, read, interaction, custom)
+
+# Units that no analysis counts: `reason` is bot or internal, `detail` the rule or the person that said so.
+flagged_unit: Final = sa.Table(
+    "flagged_unit",
+    metadata,
+    sa.Column("unit", sa.Text, primary_key=True),
+    _required("reason", sa.Text),
+    _required("detail", sa.Text),
+    _required("at", UTCDateTime),
+    sqlite_with_rowid=False,
+)
 
 exposure: Final = sa.Table(
     "exposure",
@@ -268,7 +307,27 @@ unit_total: Final = sa.Table(
     _required("interactions", sa.Integer),
     sqlite_with_rowid=False,
 )
-TOTALS: Final = tuple(column.name for column in unit_total.columns if not column.primary_key)
+TOTALS: Final = tuple(c.name for c in unit_total.columns if not c.primary_key)
+
+# How many records were stored more than an hour after they happened, by the arm that they belong to.
+late_total: Final = sa.Table(
+    "late_total",
+    metadata,
+    sa.Column("arm", sa.Integer, primary_key=True, autoincrement=False),
+    _required("records", sa.BigInteger),
+)
+# The stretches of a fact that were moved to files: `digest` is the SHA-256 of the file at `path`, under the archive.
+archived: Final = sa.Table(
+    "archived",
+    metadata,
+    sa.Column("fact", sa.Text, primary_key=True),
+    sa.Column("path", sa.Text, primary_key=True),
+    _required("since", UTCDateTime),
+    _required("until", UTCDateTime),
+    _required("rows", sa.BigInteger),
+    _required("digest", sa.Text),
+    _required("at", UTCDateTime),
+)
 
 report: Final = sa.Table(
     "report",
@@ -280,6 +339,14 @@ report: Final = sa.Table(
     _required("as_of", UTCDateTime),
     _required("document", sa.JSON),
     sa.UniqueConstraint("experiment", "phase", "number"),
+)
+# The explored parts of the newest report: they are replaced, while reports are kept.
+exploration: Final = sa.Table(
+    "exploration",
+    metadata,
+    sa.Column("experiment", sa.Text, primary_key=True),
+    _required("phase", sa.BigInteger),
+    _required("document", sa.JSON),
 )
 item: Final = sa.Table(
     "item",
@@ -320,75 +387,4 @@ training_run: Final = sa.Table(
     _required("requested_by", sa.Text),
     sa.Column("reference", sa.Text),
     sa.Column("source", sa.JSON, nullable=False, server_default="{}"),
-)
-
-# --- administration
-
-audit: Final = sa.Table(
-    "audit",
-    metadata,
-    sa.Column("number", Identity, primary_key=True),
-    sa.Column("at", UTCDateTime, nullable=False, index=True),
-    sa.Column("actor", sa.Text, nullable=False, index=True),
-    _required("role", sa.Text),
-    _required("address", sa.Text),
-    _required("method", sa.Text),
-    _required("route", sa.Text),
-    _required("path", sa.Text),
-    _required("request", sa.Text),
-    sa.Column("status", sa.Integer),
-    sa.Column("code", sa.Text),
-    sqlite_autoincrement=True,
-)
-# `body` and what goes with it are None while the request is at work.
-kept_answer: Final = sa.Table(
-    "kept_answer",
-    metadata,
-    sa.Column("holder", sa.Text, primary_key=True),
-    sa.Column("key", sa.Text, primary_key=True),
-    _required("digest", sa.LargeBinary(32)),
-    sa.Column("at", UTCDateTime, nullable=False, index=True),
-    sa.Column("status", sa.Integer),
-    sa.Column("headers", sa.JSON(none_as_null=True)),
-    sa.Column("body", sa.LargeBinary),
-)
-webhook: Final = sa.Table(
-    "webhook",
-    metadata,
-    sa.Column("id", sa.Text, primary_key=True),
-    _required("url", sa.Text),
-    _required("events", sa.JSON),
-    _required("secret", sa.Text),
-    _required("created_at", UTCDateTime),
-    _required("created_by", sa.Text),
-    _required("is_active", sa.Boolean),
-)
-delivery: Final = sa.Table(
-    "delivery",
-    metadata,
-    sa.Column("number", Identity, primary_key=True),
-    sa.Column("webhook", sa.Text, sa.ForeignKey("webhook.id", ondelete="CASCADE"), nullable=False, index=True),
-    _required("event", sa.Text),
-    _required("body", sa.JSON),
-    _required("created_at", UTCDateTime),
-    _required("due_at", UTCDateTime),
-    _required("status", sa.Text),
-    _required("tries", sa.Integer),
-    _required("answer", sa.Text),
-    sa.Index(None, "status", "due_at"),
-    sqlite_autoincrement=True,
-)
-proposal: Final = sa.Table(
-    "proposal",
-    metadata,
-    sa.Column("id", sa.Text, primary_key=True),
-    _required("operation", sa.Text),
-    _required("key", sa.Text),
-    _required("body", sa.JSON),
-    sa.Column("etag", sa.Text),
-    _required("author", sa.Text),
-    _required("created_at", UTCDateTime),
-    _required("status", sa.Text),
-    sa.Column("decided_by", sa.Text),
-    sa.Column("decided_at", UTCDateTime),
 )

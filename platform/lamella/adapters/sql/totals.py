@@ -3,19 +3,25 @@
 Both are exact in whatever order the records come: totals are integer sums, an exposure keeps the earliest moment.
 """
 
-from dataclasses import dataclass, field
-from datetime import date, datetime
+from collections import defaultdict
+from dataclasses import dataclass
+from itertools import count
 from typing import Any, Final
 
+import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from lamella.adapters.sql.bulk import Bulk
+from lamella.adapters.sql.changes import note_exposures, note_totals
+from lamella.adapters.sql.columns import DAY_MICROS, MICRO, Column, Integers, micros_of
 from lamella.adapters.sql.engine import is_postgresql
 from lamella.adapters.sql.schema import TOTALS, exposure, unit_total
-from lamella.events.contract import Click, Exposed, Exposure, Feedback, Interaction, Read, Slate
+from lamella.adapters.sql.slate_frame import Slates
+from lamella.events.contract import Exposed
 
-MICRO: Final = 1_000_000
+__all__ = ["MICRO", "Totals"]
+
 (
     SLATES, FALLBACK_SLATES, IMPRESSIONS, CLICKS, READS, READ_MICROS, COMPLETION_MICROS, COMPLETION_READS,
     COMMENTS, SHARES, INTERACTIONS,
@@ -25,7 +31,7 @@ _staging: Final = sa.MetaData()
 
 
 def _stage(table: sa.Table) -> sa.Table:
-    """A temporary copy of a table's columns, without its constraints."""
+    """A temporary copy of a table's columns without its constraints."""
     return sa.Table(
         f"stage_{table.name}",
         _staging,
@@ -41,89 +47,114 @@ stage_exposure: Final = _stage(exposure)
 
 @dataclass(slots=True)
 class _First:
-    at: datetime
+    at: int
     variant: str
     counted: bool
     crossed: bool = False
 
-    def see(self, at: datetime, variant: str, *, counted: bool) -> None:
+    def see(self, at: int, variant: str, *, counted: bool) -> None:
         self.crossed = self.crossed or variant != self.variant
         self.counted = self.counted and counted
         self.at, self.variant = min((self.at, self.variant), (at, variant))
 
 
-@dataclass(slots=True)
 class Totals:
-    """The sums of the records that one transaction stores."""
+    """The sums of the records that one transaction stores. Times are microseconds since 1970."""
 
-    sums: dict[tuple[str, int, date], list[int]] = field(default_factory=dict)
-    firsts: dict[tuple[int, str], _First] = field(default_factory=dict)
+    def __init__(self) -> None:
+        # Each key of a total gets the next number; what is added waits as whole columns.
+        self._numbers: defaultdict[tuple[str, int, int], int] = defaultdict(count().__next__)
+        self._added: list[tuple[int, Integers, Integers | int]] = []
+        self._firsts: dict[tuple[int, str], _First] = {}
 
-    def add_slate(self, slate: Slate, arm: int) -> None:
-        """Counts the slate, its impressions and its exposures."""
-        row = self._row(slate.unit, arm, slate.time)
-        row[SLATES] += 1
-        row[IMPRESSIONS] += len(slate.impressions)
-        if slate.fallbacks:
-            row[FALLBACK_SLATES] += 1
-        for each in slate.exposures:
-            self.expose(slate.unit, slate.time, each)
+    def add_slates(self, slates: Slates, arms: Column) -> None:
+        """Counts the slates, their impressions and their exposures."""
+        rows = self._rows(slates.units, arms, slates.micros)
+        fell_back = np.fromiter(map(bool, slates.fallbacks), dtype=np.int64, count=rows.size)
+        self._added += [
+            (SLATES, rows, 1),
+            (IMPRESSIONS, rows, np.array(slates.shown, dtype=np.int64)),
+            (FALLBACK_SLATES, rows, fell_back),
+        ]
+        for unit, at, number in zip(slates.units, slates.micros.tolist(), slates.combination, strict=True):
+            for each in slates.exposures[number]:
+                self.expose(unit, at, each)
 
-    def add_exposure(self, told: Exposure, arm: int) -> None:
+    def add_exposure(self, unit: str, at: int, exposed: Exposed, arm: int) -> None:
         """Counts an exposure without a slate: totals of zero, so that the unit takes part in the analysis."""
-        self._row(told.unit, arm, told.time)
-        self.expose(told.unit, told.time, told.exposed)
+        self._numbers[unit, arm, at // DAY_MICROS]
+        self.expose(unit, at, exposed)
 
-    def expose(self, unit: str, time: datetime, exposed: Exposed) -> None:
+    def expose(self, unit: str, at: int, exposed: Exposed) -> None:
         """Counts one exposure; the earliest of a unit to a phase is kept."""
-        first = self.firsts.get((exposed.phase, unit))
+        key = (exposed.phase, unit)
+        first = self._firsts.get(key)
         if first is None:
-            self.firsts[exposed.phase, unit] = _First(time, exposed.variant, exposed.counted)
+            self._firsts[key] = _First(at, exposed.variant, exposed.counted)
         else:
-            first.see(time, exposed.variant, counted=exposed.counted)
+            first.see(at, exposed.variant, counted=exposed.counted)
 
-    def add_feedback(self, event: Feedback, arm: int) -> None:
-        """Counts the event under the arm of its slate, on its own day."""
-        row = self._row(event.unit, arm, event.time)
-        match event:
-            case Click():
-                row[CLICKS] += 1
-            case Read():
-                row[READS] += 1
-                row[READ_MICROS] += round(event.read_seconds * MICRO)
-                if event.completion is not None:
-                    row[COMPLETION_READS] += 1
-                    row[COMPLETION_MICROS] += round(event.completion * MICRO)
-            case Interaction():
-                row[INTERACTIONS] += 1
-                row[COMMENTS] += event.action == "comment"
-                row[SHARES] += event.action == "share"
+    def add_clicks(self, units: Column, arms: Column, micros: Integers) -> None:
+        """Counts clicks under the arms of their slates, on their own days."""
+        self._added.append((CLICKS, self._rows(units, arms, micros), 1))
+
+    def add_reads(self, units: Column, arms: Column, micros: Integers, seconds: Column, completions: Column) -> None:
+        """Counts reads under the arms of their slates, on their own days."""
+        rows = self._rows(units, arms, micros)
+        measured = np.array([each is not None for each in completions], dtype=bool)
+        self._added += [
+            (READS, rows, 1),
+            (READ_MICROS, rows, micros_of(seconds)),
+            (COMPLETION_READS, rows[measured], 1),
+            (COMPLETION_MICROS, rows[measured], micros_of([each for each in completions if each is not None])),
+        ]
+
+    def add_interactions(self, units: Column, arms: Column, micros: Integers, actions: Column) -> None:
+        """Counts interactions under the arms of their slates, on their own days."""
+        rows, names = self._rows(units, arms, micros), np.array(actions)
+        self._added += [
+            (INTERACTIONS, rows, 1),
+            (COMMENTS, rows[names == "comment"], 1),
+            (SHARES, rows[names == "share"], 1),
+        ]
 
     def store(self, connection: sa.Connection, bulk: Bulk) -> None:
         """Adds the sums to the store's, and keeps the earlier of each two exposures."""
+        if not self._numbers:
+            return
         bulk.stage(stage_total)
-        rows = [(unit, arm, bulk.day(day), *sums) for (unit, arm, day), sums in self.sums.items()]
-        bulk.append(stage_total, unit_total.columns.keys(), rows)
+        bulk.append(stage_total, dict(zip(stage_total.columns.keys(), self._total_columns(bulk), strict=True)))
+        note_totals(connection, stage_total)
         connection.execute(_add_totals(connection))
-        if not self.firsts:
+        if not self._firsts:
             return
         bulk.stage(stage_exposure)
-        bulk.append(
-            stage_exposure,
-            exposure.columns.keys(),
-            [
-                (phase, unit, f.variant, bulk.moment(f.at), bulk.day(f.at.date()), f.counted, f.crossed)
-                for (phase, unit), f in self.firsts.items()
-            ],
-        )
+        bulk.append(stage_exposure, dict(zip(stage_exposure.columns.keys(), self._exposure_columns(bulk), strict=True)))
+        # Most exposures are repeats: one look at them is enough.
+        if not connection.execute(sa.select(_changing(sa.literal(1)).exists())).scalar():
+            return
+        note_exposures(connection, _changing(stage_exposure.c.phase, stage_exposure.c.unit))
         connection.execute(_keep_first(connection))
 
-    def _row(self, unit: str, arm: int, time: datetime) -> list[int]:
-        key = (unit, arm, time.date())
-        row = self.sums.get(key)
-        if row is None:
-            row = self.sums[key] = [0] * len(TOTALS)
-        return row
+    def _rows(self, units: Column, arms: Column, micros: Integers) -> Integers:
+        """The number of the total that each record belongs to."""
+        keys = zip(units, arms, (micros // DAY_MICROS).tolist(), strict=True)
+        return np.fromiter(map(self._numbers.__getitem__, keys), dtype=np.int64, count=len(units))
+
+    def _total_columns(self, bulk: Bulk) -> list[Column]:
+        sums = np.zeros((len(TOTALS), len(self._numbers)), dtype=np.int64)
+        for column, rows, values in self._added:
+            np.add.at(sums[column], rows, values)
+        units, arms, days = zip(*self._numbers, strict=True)
+        return [units, arms, bulk.days(np.array(days, dtype=np.int64)), *sums.tolist()]
+
+    def _exposure_columns(self, bulk: Bulk) -> list[Column]:
+        phases, units = zip(*self._firsts, strict=True)
+        firsts = list(self._firsts.values())
+        at = np.array([first.at for first in firsts], dtype=np.int64)
+        variants = [first.variant for first in firsts]
+        flags = [[first.counted for first in firsts], [first.crossed for first in firsts]]
+        return [phases, units, variants, bulk.moments(at), bulk.days(at // DAY_MICROS), *flags]
 
 
 def _insert(connection: sa.Connection, table: sa.Table) -> Any:
@@ -133,14 +164,14 @@ def _insert(connection: sa.Connection, table: sa.Table) -> Any:
 def _add_totals(connection: sa.Connection) -> sa.Executable:
     # SQLite would read the ON of ON CONFLICT as that of a join, were there no WHERE.
     source = sa.select(*stage_total.columns).where(sa.true())
-    insert = _insert(connection, unit_total).from_select(unit_total.columns.keys(), source)
-    added = {name: unit_total.c[name] + insert.excluded[name] for name in TOTALS}
-    statement: sa.Executable = insert.on_conflict_do_update(index_elements=["unit", "arm", "day"], set_=added)
+    insert = _insert(connection, unit_total).from_select(stage_total.columns.keys(), source)
+    summed = {name: unit_total.c[name] + insert.excluded[name] for name in TOTALS}
+    statement: sa.Executable = insert.on_conflict_do_update(index_elements=["unit", "arm", "day"], set_=summed)
     return statement
 
 
-def _keep_first(connection: sa.Connection) -> sa.Executable:
-    """Inserts new exposures and updates those that changed; the others are not even locked."""
+def _changing(*columns: Any) -> sa.Select[Any]:
+    """The staged exposures that are new or change the one that is kept."""
     new, old = stage_exposure.c, exposure.c
     changed = sa.or_(
         old.unit.is_(None),
@@ -149,8 +180,14 @@ def _keep_first(connection: sa.Connection) -> sa.Executable:
         sa.and_(old.counted, sa.not_(new.counted)),
     )
     pair = sa.and_(new.phase == old.phase, new.unit == old.unit)
-    source = sa.select(*new).select_from(stage_exposure.outerjoin(exposure, pair)).where(changed)
-    insert = _insert(connection, exposure).from_select(exposure.columns.keys(), source)
+    return sa.select(*columns).select_from(stage_exposure.outerjoin(exposure, pair)).where(changed)
+
+
+def _keep_first(connection: sa.Connection) -> sa.Executable:
+    """Inserts new exposures and updates those that changed; the others are not even locked."""
+    new, old = stage_exposure.c, exposure.c
+    source = _changing(*new)
+    insert = _insert(connection, exposure).from_select(new.keys(), source)
     late = insert.excluded
     is_earlier = _is_earlier(late, old)
     statement: sa.Executable = insert.on_conflict_do_update(

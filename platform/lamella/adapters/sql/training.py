@@ -11,7 +11,7 @@ from lamella.adapters.sql.engine import snapshot
 from lamella.adapters.sql.schema import click, impression, slate
 from lamella.errors import TrainingFault
 from lamella.experiments.model import Json
-from lamella.services.ports import TrainingLog
+from lamella.services.model_ports import TrainingLog
 
 _PAGE: Final = 20_000
 

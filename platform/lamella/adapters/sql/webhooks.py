@@ -6,8 +6,8 @@ from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 
+from lamella.adapters.sql.admin_schema import delivery, webhook
 from lamella.adapters.sql.engine import writing
-from lamella.adapters.sql.schema import delivery, webhook
 from lamella.errors import NotFound
 from lamella.experiments.model import Json
 from lamella.services.admin_ports import Delivery, Webhook

@@ -1,4 +1,4 @@
-"""The kill switch, explanations and the metrics."""
+"""The kill switch and explanations."""
 
 import orjson
 from apiflask import APIBlueprint
@@ -6,17 +6,13 @@ from flask import request
 from flask.typing import ResponseReturnValue
 
 from lamella.errors import InvalidInput
-from lamella.experiments.model import Json
-from lamella.metrics.definitions import METRICS, Metric
 from lamella.web.approvals import submit
 from lamella.web.auth import needs
-from lamella.web.paging import page
 from lamella.web.parsing import Explained, parse_explained
 from lamella.web.preconditions import shown
-from lamella.web.queries import ExplainQuery, PageQuery
+from lamella.web.queries import ExplainQuery
 from lamella.web.requests import read_object
 from lamella.web.schemas import KillSwitchBody
-from lamella.web.scopes import own_scope
 from lamella.web.wiring import services
 
 blueprint = APIBlueprint("configuration", __name__, url_prefix="/v1/admin", tag="Configuration")
@@ -52,28 +48,6 @@ def explain_unit(query_data: ExplainQuery) -> ResponseReturnValue:
 def explain_body() -> ResponseReturnValue:
     """The same for units by kind, and for contexts that no URL can hold."""
     return _explained(parse_explained(read_object(request.get_data())))
-
-
-@blueprint.get("/metrics")
-@blueprint.input(PageQuery, location="query")
-@needs("viewer", scope=own_scope)
-def list_metrics(query_data: PageQuery) -> ResponseReturnValue:
-    """Every metric that a plan may name, with how it is computed and which way is better."""
-    metrics, cursor = page(list(METRICS.values()), query_data, lambda each: each.key)
-    return {"metrics": [_metric(each) for each in metrics], "next_cursor": cursor}
-
-
-def _metric(metric: Metric) -> dict[str, Json]:
-    return {
-        "key": metric.key,
-        "label": metric.label,
-        "label_zh": metric.label_zh,
-        "kind": metric.kind.value,
-        "unit": metric.unit.value,
-        "direction": metric.direction.value,
-        "numerator": list(metric.numerator),
-        "denominator": metric.denominator,
-    }
 
 
 def _explained(wanted: Explained) -> ResponseReturnValue:

@@ -6,7 +6,7 @@ from flask.typing import ResponseReturnValue
 
 from lamella.errors import LamellaError
 from lamella.web.auth import PUBLIC, needs
-from lamella.web.wiring import ReadinessCheck, services, telemetry
+from lamella.web.wiring import ReadinessCheck, quarantine_gauge, services, telemetry
 
 blueprint = APIBlueprint("health", __name__, tag="Health")
 
@@ -38,7 +38,10 @@ def readyz() -> ResponseReturnValue:
 @needs(PUBLIC)
 def metrics() -> ResponseReturnValue:
     """The metrics in Prometheus' text format."""
-    return Response(telemetry().exposition(), content_type="text/plain; version=0.0.4; charset=utf-8")
+    return Response(
+        telemetry().exposition() + quarantine_gauge().exposition(),
+        content_type="text/plain; version=0.0.4; charset=utf-8",
+    )
 
 
 def _probe(check: ReadinessCheck) -> dict[str, str]:

@@ -7,7 +7,7 @@ from flask.typing import ResponseReturnValue
 
 from lamella.errors import NotFound
 from lamella.experiments.fields import plain
-from lamella.services.ports import Item, ModelVersion, TrainingRun
+from lamella.services.model_ports import Item, ModelVersion, TrainingRun
 from lamella.services.training import Order, queue_training
 from lamella.web.auth import needs, principal
 from lamella.web.paging import page

@@ -3,9 +3,11 @@
 from apiflask import APIBlueprint
 from flask.typing import ResponseReturnValue
 
-from lamella.errors import NotFound
-from lamella.experiments.selection import experiment_of
+from lamella.errors import Conflict, InvalidInput, NotFound
+from lamella.experiments.selection import experiment_of, near
+from lamella.metrics.definitions import METRICS
 from lamella.web.auth import needs
+from lamella.web.queries import SegmentsQuery
 from lamella.web.scopes import of_experiment
 from lamella.web.wiring import services
 
@@ -32,6 +34,26 @@ def list_reports(key: str) -> ResponseReturnValue:
     return {"reports": [dict(each) for each in documents]}
 
 
+@blueprint.get("/segments")
+@blueprint.input(SegmentsQuery, location="query")
+@blueprint.doc(responses={409: "It has not started", 429: "Others are at work"})
+@needs("viewer", scope=of_experiment)
+def show_segments(key: str, query_data: SegmentsQuery) -> ResponseReturnValue:
+    """The current phase within segments by one or two attributes of the first list's context, as of now.
+
+    `metric` names metrics, declared ones too; without it those of the plan are shown. Exploratory: it decides nothing.
+    """
+    now = services().configuration.load()
+    found = experiment_of(now, key)
+    by, metrics = _names(query_data.by), _names(query_data.metric)
+    known = [*METRICS, *(each.key for each in now.metrics)]
+    if unknown := [name for name in metrics if name not in known]:
+        raise InvalidInput(*(f"metric: no metric {name!r}; {near(name, known)}" for name in unknown))
+    if not found.phases:
+        raise Conflict(f"experiment {key!r} is {found.status}; start it before it is analysed")
+    return services().segments(found.key, by, metrics)
+
+
 @blueprint.post("/analyse")
 @blueprint.doc(responses={202: "Asked for; GET .../report shows it once a worker has written it"})
 @needs("experimenter", scope=of_experiment)
@@ -40,3 +62,7 @@ def request_analysis(key: str) -> ResponseReturnValue:
     found = experiment_of(services().configuration.load(), key)
     services().tasks.analyse(found.key)
     return {"experiment": found.key, "status": "queued"}, 202, {"Location": f"/v1/admin/experiments/{found.key}/report"}
+
+
+def _names(text: str) -> list[str]:
+    return [name for name in (each.strip() for each in text.split(",")) if name]

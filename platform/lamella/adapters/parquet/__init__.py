@@ -1,0 +1,1 @@
+"""Facts in Parquet files: the archive of what left the store."""

@@ -1,0 +1,130 @@
+"""Columns of the record, checked and converted whole: a few calls for thousands of values.
+
+A check here takes no value that `lamella.events.validation` would refuse; it may refuse one that is fine, and then the
+records are read one by one.
+"""
+
+import math
+from collections.abc import Collection, Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import compress
+from operator import itemgetter
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lamella.events.validation import CONTROL, TEXT_LIMIT
+
+Column: TypeAlias = Sequence[Any]
+Integers: TypeAlias = NDArray[np.int64]
+
+MICRO: Final = 1_000_000
+DAY_MICROS: Final = 86_400 * MICRO
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_UTC: Final = "+00:00"
+_NAIVE: Final = frozenset((len("2026-03-02T08:00:00"), len("2026-03-02T08:00:00.000000")))
+_NUMBERS: Final = frozenset((float, int))
+# Of the years 1 to 9999, in microseconds since 1970.
+_FIRST: Final = -62_135_596_800 * MICRO
+_LAST: Final = 253_402_300_800 * MICRO
+
+
+def transposed(rows: Iterable[Sequence[Any]], width: int) -> list[Column]:
+    """The columns of rows that are all `width` long. Raises ValueError where one is not."""
+    columns: list[Column] = list(zip(*rows, strict=True)) or [()] * width
+    if len(columns) != width:
+        raise ValueError(f"rows of {len(columns)}, not {width}")
+    return columns
+
+
+def only(column: Iterable[object], *kinds: type) -> bool:
+    """Whether every value is of exactly one of these types: a bool is no int."""
+    return set(map(type, column)) <= set(kinds)
+
+
+def are_texts(column: Collection[Any], *, least: int = 1, most: int = TEXT_LIMIT) -> bool:
+    """Whether every value is a text of `least` to `most` characters without control characters."""
+    if not column:
+        return True
+    if not only(column, str):
+        return False
+    lengths = set(map(len, column))
+    joined = "".join(column)
+    return least <= min(lengths) and max(lengths) <= most and (joined.isprintable() or not CONTROL.search(joined))
+
+
+def are_whole(column: Column, *, least: int, most: int) -> bool:
+    """Whether every value is a whole number from `least` to `most`."""
+    return not column or (only(column, int) and least <= min(column) and max(column) <= most)
+
+
+def are_millionths(column: Column, *, least: float, most: float) -> bool:
+    """Whether every value is a number from `least` to `most`, and no finer than a millionth."""
+    if not column:
+        return True
+    if not set(map(type, column)) <= _NUMBERS:
+        return False
+    values = np.array(column, dtype=np.float64)
+    is_inside = least <= values.min() and values.max() <= most and bool(np.isfinite(values).all())
+    # The nearest float to a whole number of millionths is what rounding to six digits gives.
+    return is_inside and bool((np.rint(values * MICRO) / MICRO == values).all())
+
+
+def are_finite(column: Column, *, above: float = -math.inf, most: float = math.inf) -> bool:
+    """Whether every value is a finite number greater than `above` and at most `most`."""
+    if not column:
+        return True
+    if not set(map(type, column)) <= _NUMBERS:
+        return False
+    values = np.array(column, dtype=np.float64)
+    return bool(np.isfinite(values).all()) and above < values.min() and bool(values.max() <= most)
+
+
+def floats(column: Column) -> Column:
+    """The column with its whole numbers as floats; anything else stays."""
+    if int not in set(map(type, column)):
+        return column
+    return [float(each) if type(each) is int else each for each in column]
+
+
+def micros_of(values: Column) -> Integers:
+    """Numbers as whole millionths."""
+    return np.rint(np.array(values, dtype=np.float64) * MICRO).astype(np.int64)
+
+
+def moments_of(times: Column) -> Integers:
+    """Times of the batch encoding, as microseconds since 1970.
+
+    Raises ValueError or TypeError if one is of another form.
+    """
+    naive = [each[:-6] for each in times]
+    if {each[-6:] for each in times} - {_UTC} or {each[10:11] for each in naive} - {"T"}:
+        raise ValueError("a time that is not in UTC")
+    if not set(map(len, naive)) <= _NAIVE:
+        raise ValueError("a time of another length")
+    micros = np.array(naive, dtype="datetime64[us]").view(np.int64)
+    if micros.size and not _FIRST <= micros.min() <= micros.max() < _LAST:
+        raise ValueError("a time outside of the calendar")
+    return micros
+
+
+def micros_at(moment: datetime) -> int:
+    """The moment as microseconds since 1970."""
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+def taken(column: Column, rows: Integers) -> Column:
+    """The values of these rows."""
+    match rows.size:
+        case 0:
+            return ()
+        case 1:
+            return (column[int(rows[0])],)
+    found: Column = itemgetter(*rows.tolist())(column)
+    return found
+
+
+def kept(column: Column, mask: NDArray[np.bool_]) -> Column:
+    """The values where the mask is true; the column itself where it is true throughout."""
+    return column if mask.all() else list(compress(column, mask.tolist()))

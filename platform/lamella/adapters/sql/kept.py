@@ -1,0 +1,229 @@
+"""The moments of each arm of the phases that are followed, kept as exact sums and corrected for what changed since.
+
+A unit whose vector x became x' adds x'x'ᵀ − xxᵀ. What x was follows from the present totals and the notes of what was
+added to them, so nothing is kept for each unit. The same correction serves an answer as of a moment: of the units with
+anything recorded from then on, the vectors without it replace the kept ones. An answer is therefore the scan's, digit
+by digit, whenever it is asked; a refresh only keeps the correction small.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from lamella.adapters.sql.changes import is_counted
+from lamella.adapters.sql.engine import is_postgresql
+from lamella.adapters.sql.fact_rows import fact_rows
+from lamella.adapters.sql.kept_schema import exposure_change, kept_arm, kept_phase, told, total_change
+from lamella.adapters.sql.schema import FACTS, TOTALS, arm_member, exposure, unit_total
+from lamella.adapters.sql.vectors import NOTHING, ArmSums, sums_by_variant, vectors_query
+from lamella.stats.exact import ExactSums
+
+MOST_CORRECTED: Final = 50_000
+"""An answer that has to correct more units than this comes from the scan."""
+
+_TOTAL: Final = ("unit", "arm", "day", *TOTALS)
+_EXPOSED: Final = ("unit", "variant", "first_day", "crossed")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """The sums of a phase by variant, the first day of their covariates, and when they were last refreshed."""
+
+    phase: int
+    since: date | None
+    kept_at: datetime
+    arms: Mapping[str, ArmSums]
+
+
+def load(connection: sa.Connection, phase: int) -> Kept | None:
+    """What is kept of the phase, without what changed since; None where it is not followed."""
+    row = connection.execute(sa.select(kept_phase).where(kept_phase.c.phase == phase)).one_or_none()
+    if row is None:
+        return None
+    arms = connection.execute(sa.select(kept_arm).where(kept_arm.c.phase == phase))
+    return Kept(phase=phase, since=row.since, kept_at=row.kept_at, arms={arm.variant: _arm(arm) for arm in arms})
+
+
+def corrected(connection: sa.Connection, kept: Kept, until: datetime | None = None) -> Mapping[str, ArmSums] | None:
+    """The sums of now, or as of `until`; None where too many units differ from what is kept."""
+    until = until if until is not None and _has_recorded(connection, until) else None
+    if until is None and not _has_notes(connection):
+        return kept.arms
+    differing = _differing(until)
+    units = sa.select(sa.func.count()).select_from(differing.limit(MOST_CORRECTED + 1).subquery())
+    if connection.execute(units).scalar_one() > MOST_CORRECTED:
+        return None
+    return _merged(kept.arms, *_corrections(connection, kept.phase, kept.since, differing, until))
+
+
+def refreshed(connection: sa.Connection, kept: Kept) -> Mapping[str, ArmSums]:
+    """The sums of now, however many units changed. The caller stores them and empties the notes, or neither."""
+    if not _has_notes(connection):
+        return kept.arms
+    return _merged(kept.arms, *_corrections(connection, kept.phase, kept.since, _differing(None), None))
+
+
+def counted_afresh(connection: sa.Connection, phase: int, since: date | None) -> Mapping[str, ArmSums]:
+    """The sums of now from the totals of every unit of the phase, whatever is kept."""
+    exposed = sa.select(*(exposure.c[name] for name in _EXPOSED)).where(exposure.c.phase == phase, is_counted())
+    variants = variants_of(connection, phase)
+    query = vectors_query(phase, since, exposed.subquery("exposed"), unit_total, variants)
+    return sums_by_variant(connection, query, variants)
+
+
+def figures_between(one: Mapping[str, ArmSums], other: Mapping[str, ArmSums]) -> int:
+    """How many counts, sums and products of the variants differ."""
+    return sum(
+        _differing_figures(one.get(each, NOTHING), other.get(each, NOTHING)) for each in one.keys() | other.keys()
+    )
+
+
+def store(connection: sa.Connection, kept: Kept) -> None:
+    """Replaces what is kept of the phase."""
+    drop(connection, [kept.phase], is_followed=True)
+    known = sa.update(kept_phase).where(kept_phase.c.phase == kept.phase)
+    values = {"since": kept.since, "kept_at": kept.kept_at}
+    if not connection.execute(known.values(**values)).rowcount:
+        connection.execute(sa.insert(kept_phase).values(phase=kept.phase, drift=0, **values))
+    rows = [_row(kept.phase, variant, arm) for variant, arm in kept.arms.items()]
+    if rows:
+        connection.execute(sa.insert(kept_arm), rows)
+
+
+def drop(connection: sa.Connection, phases: Iterable[int], *, is_followed: bool = False) -> None:
+    """Deletes what is kept of the phases; they are not followed any more, unless `is_followed`."""
+    chosen = list(phases)
+    connection.execute(sa.delete(kept_arm).where(kept_arm.c.phase.in_(chosen)))
+    if not is_followed:
+        connection.execute(sa.delete(kept_phase).where(kept_phase.c.phase.in_(chosen)))
+
+
+def empty_notes(connection: sa.Connection) -> None:
+    """Deletes the notes that this transaction sees; later ones stay."""
+    connection.execute(sa.delete(total_change))
+    connection.execute(sa.delete(exposure_change))
+
+
+def variants_of(connection: sa.Connection, phase: int) -> Sequence[str]:
+    """Every variant of the phase that was ever served, by key."""
+    asked = sa.select(arm_member.c.variant).where(arm_member.c.phase == phase).distinct()
+    return sorted(connection.execute(asked).scalars())
+
+
+def day_of(moment: datetime | None) -> date | None:
+    """The first day of covariates that begin at `moment`."""
+    return None if moment is None else moment.astimezone(UTC).date()
+
+
+def _has_notes(connection: sa.Connection) -> bool:
+    noted = sa.or_(sa.exists(sa.select(total_change.c.id)), sa.exists(sa.select(exposure_change.c.id)))
+    return bool(connection.execute(sa.select(noted)).scalar())
+
+
+def _has_recorded(connection: sa.Connection, until: datetime) -> bool:
+    later = [sa.exists().where(fact.c.time >= until) for fact in (*FACTS, told)]
+    return bool(connection.execute(sa.select(sa.or_(*later))).scalar())
+
+
+def _differing(until: datetime | None) -> sa.CompoundSelect[Any]:
+    """The units that changed since the last refresh, or that have something recorded from `until` on."""
+    parts = [sa.select(total_change.c.unit), sa.select(exposure_change.c.unit)]
+    if until is not None:
+        parts += [sa.select(fact.c.unit).where(fact.c.time >= until) for fact in (*FACTS, told)]
+    return sa.union(*parts)
+
+
+def _corrections(
+    connection: sa.Connection, phase: int, since: date | None, differing: sa.CompoundSelect[Any], until: datetime | None
+) -> tuple[Mapping[str, ArmSums], Mapping[str, ArmSums]]:
+    """The sums of these units as they are kept, and as they should be."""
+    variants, units = variants_of(connection, phase), differing.cte("differing")
+    totals = sa.select(*(unit_total.c[name] for name in _TOTAL)).join(units, units.c.unit == unit_total.c.unit)
+    added = sa.select(
+        *(total_change.c[name] for name in _TOTAL[:3]), *((-total_change.c[name]).label(name) for name in TOTALS)
+    )
+    before = sa.union_all(totals, added).subquery("totals_before")
+    was = vectors_query(phase, since, _exposed_before(phase, units), before, variants)
+    now = totals.subquery("totals_now") if until is None else _without(totals, until)
+    present = vectors_query(phase, since, _exposed_now(phase, units, until), now, variants)
+    with _by_index(connection):
+        return sums_by_variant(connection, was, variants), sums_by_variant(connection, present, variants)
+
+
+@contextmanager
+def _by_index(connection: sa.Connection) -> Iterator[None]:
+    """Has PostgreSQL look up some thousand units one by one; by its usual costs it would read every unit's totals."""
+    if not is_postgresql(connection):
+        yield
+        return
+    connection.exec_driver_sql("SET LOCAL random_page_cost = 0.1")
+    yield
+    connection.exec_driver_sql("SET LOCAL random_page_cost TO DEFAULT")
+
+
+def _without(totals: sa.Select[Any], until: datetime) -> sa.FromClause:
+    later = fact_rows(since=until, sign=-1).subquery("later")
+    return sa.union_all(totals, sa.select(*(later.c[name] for name in _TOTAL))).subquery("totals_until")
+
+
+def _exposed_now(phase: int, units: sa.CTE, until: datetime | None) -> sa.FromClause:
+    asked = sa.select(*(exposure.c[name] for name in _EXPOSED)).join(units, units.c.unit == exposure.c.unit)
+    asked = asked.where(exposure.c.phase == phase, is_counted())
+    return (asked if until is None else asked.where(exposure.c.first_at < until)).subquery("exposed_now")
+
+
+def _exposed_before(phase: int, units: sa.CTE) -> sa.FromClause:
+    """The exposures at the last refresh: as noted, and of the other units as they are."""
+    of_phase = sa.select(sa.func.min(exposure_change.c.id)).where(exposure_change.c.phase == phase)
+    oldest = of_phase.group_by(exposure_change.c.unit).scalar_subquery()
+    noted = sa.select(*(exposure_change.c[name] for name in _EXPOSED)).where(
+        exposure_change.c.id.in_(oldest), exposure_change.c.variant.is_not(None), exposure_change.c.counted
+    )
+    is_noted = sa.exists().where(exposure_change.c.phase == phase, exposure_change.c.unit == exposure.c.unit)
+    others = sa.select(*(exposure.c[name] for name in _EXPOSED)).join(units, units.c.unit == exposure.c.unit)
+    others = others.where(exposure.c.phase == phase, is_counted(), sa.not_(is_noted))
+    return sa.union_all(noted, others).subquery("exposed_before")
+
+
+def _merged(
+    arms: Mapping[str, ArmSums], minus: Mapping[str, ArmSums], plus: Mapping[str, ArmSums]
+) -> Mapping[str, ArmSums]:
+    found = {
+        variant: arms.get(variant, NOTHING) - minus.get(variant, NOTHING) + plus.get(variant, NOTHING)
+        for variant in arms.keys() | minus.keys() | plus.keys()
+    }
+    return {variant: arm for variant, arm in found.items() if arm != NOTHING}
+
+
+def _arm(row: sa.Row[Any]) -> ArmSums:
+    sums = ExactSums(units=row.units, sums=tuple(row.sums), products=tuple(row.products))
+    return ArmSums(sums=sums, crossed=row.crossed, slates=row.slates, fallback_slates=row.fallback_slates)
+
+
+def _row(phase: int, variant: str, arm: ArmSums) -> dict[str, Any]:
+    return {
+        "phase": phase,
+        "variant": variant,
+        "units": arm.sums.units,
+        "crossed": arm.crossed,
+        "slates": arm.slates,
+        "fallback_slates": arm.fallback_slates,
+        "sums": list(arm.sums.sums),
+        "products": list(arm.sums.products),
+    }
+
+
+def _differing_figures(one: ArmSums, other: ArmSums) -> int:
+    pairs = [
+        (one.sums.units, other.sums.units),
+        (one.crossed, other.crossed),
+        (one.slates, other.slates),
+        (one.fallback_slates, other.fallback_slates),
+        *zip(one.sums.sums, other.sums.sums, strict=True),
+        *zip(one.sums.products, other.sums.products, strict=True),
+    ]
+    return sum(a != b for a, b in pairs)

@@ -1,0 +1,39 @@
+"""Numbers of the store among this process's metrics: how many records are in quarantine, for each reason."""
+
+import threading
+import time
+from typing import Final
+
+from lamella.errors import Unavailable
+from lamella.services.quarantine import Quarantine
+
+FRESH_SECONDS: Final = 10.0
+_NAME: Final = "lamella_quarantine_records"
+
+
+class QuarantineGauge:
+    """The gauge in Prometheus' text format, asked of the store every ten seconds at most."""
+
+    def __init__(self, quarantine: Quarantine) -> None:
+        self._quarantine = quarantine
+        self._lock = threading.Lock()
+        self._text, self._until = b"", 0.0
+
+    def exposition(self) -> bytes:
+        """The gauge; nothing while the store does not answer."""
+        with self._lock:
+            if time.monotonic() >= self._until:
+                self._text, self._until = self._asked(), time.monotonic() + FRESH_SECONDS
+            return self._text
+
+    def _asked(self) -> bytes:
+        try:
+            counts = self._quarantine.counts()
+        except Unavailable:
+            return b""
+        lines = [
+            f"# HELP {_NAME} Records in quarantine by reason.",
+            f"# TYPE {_NAME} gauge",
+            *(f'{_NAME}{{reason="{reason}"}} {number}' for reason, number in sorted(counts.items())),
+        ]
+        return ("\n".join(lines) + "\n").encode()

@@ -1,0 +1,44 @@
+"""kill -9 of every process, at random moments under load: nothing acknowledged is lost, nothing is stored twice."""
+
+import random
+import time
+from pathlib import Path
+
+import pytest
+
+from e2e.fault_lab import Lab, laboratory
+from lamella.testing.cluster import cluster
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]
+
+NAMES = ("web", "worker", "beat", "broker", "store")
+
+
+def kill_each(folder: Path, rounds: int, seed: int, audit_every: int = 5) -> None:
+    rng = random.Random(seed)
+    with cluster() as store, laboratory(folder, cluster=store) as lab:
+        for done in range(0, rounds, audit_every):
+            until = min(rounds, done + audit_every)
+            with lab.load():
+                for _ in range(done, until):
+                    kill_once(lab, rng)
+            lab.audit(f"kill -9 of each of {', '.join(NAMES)}, {until} times each")
+
+
+def kill_once(lab: Lab, rng: random.Random) -> None:
+    """Each process, in random order, at a random moment, down for a random time."""
+    lab.progress()
+    for name in rng.sample(NAMES, len(NAMES)):
+        time.sleep(rng.uniform(0.0, 0.5))
+        lab.kill(name, rng)
+        time.sleep(rng.uniform(0.0, 0.3))
+        lab.progress()
+
+
+def test_one_kill_of_each_process_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    kill_each(tmp_path / "lab", rounds=1, seed=5)
+
+
+@pytest.mark.long
+def test_twenty_kills_of_each_process_lose_and_double_nothing(tmp_path: Path) -> None:
+    kill_each(tmp_path / "lab", rounds=20, seed=20)

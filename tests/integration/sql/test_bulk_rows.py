@@ -1,0 +1,142 @@
+from datetime import UTC, date, datetime, timedelta
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lamella.adapters.sql.bulk import bulk
+from lamella.adapters.sql.columns import micros_at
+from lamella.adapters.sql.engine import create_engine, writing
+from lamella.adapters.sql.inbox_reader import InboxReader
+from lamella.adapters.sql.journal import SqlJournal
+from lamella.adapters.sql.record import SqlRecordStore
+from lamella.adapters.sql.types import UTCDateTime
+from lamella.events.codec import encode
+from lamella.testing.fakes import FakeClock
+from lamella.testing.traffic import NOW, click, slate
+
+TABLE = sa.Table(
+    "bulk_rows",
+    sa.MetaData(),
+    sa.Column("time", UTCDateTime),
+    sa.Column("day", sa.Date),
+    sa.Column("name", sa.Text),
+    sa.Column("number", sa.Integer),
+    sa.Column("large", sa.BigInteger),
+    sa.Column("share", sa.Double),
+    sa.Column("flag", sa.Boolean),
+    sa.Column("small", sa.SmallInteger),
+    sa.Column("body", sa.LargeBinary),
+)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def engine(request):
+    name = {"sqlite": "sqlite_database_url", "postgresql": "pg_database_url"}[request.param]
+    made = create_engine(request.getfixturevalue(name))
+    TABLE.create(made)
+    yield made
+    made.dispose()
+
+
+ROW = st.tuples(
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=40) | st.none(),
+    st.integers(-(2**31), 2**31 - 1) | st.none(),
+    st.integers(-(2**63), 2**63 - 1),
+    # SQLite knows no negative zero.
+    st.floats(allow_nan=False).map(lambda value: value + 0.0) | st.none(),
+    st.booleans(),
+    st.integers(-(2**15), 2**15 - 1),
+    st.binary(max_size=20),
+)
+
+
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rows=st.lists(ROW, min_size=1, max_size=40), moment=st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30)))  # noqa: DTZ001
+def test_what_was_written_is_read_back(engine, rows, moment):
+    moment = moment.replace(tzinfo=UTC, fold=0)
+    micros = np.array([micros_at(moment)] * len(rows), dtype=np.int64)
+    names = ("name", "number", "large", "share", "flag", "small", "body")
+    with writing(engine) as connection:
+        ways = bulk(connection)
+        columns = {"time": ways.moments(micros), "day": ways.days(micros // 86_400_000_000)}
+        ways.append(TABLE, {**columns, **dict(zip(names, zip(*rows, strict=True), strict=True))})
+        found = connection.execute(sa.select(TABLE)).all()
+        connection.rollback()
+    expected = [repr((moment, moment.date(), *row)) for row in rows]
+    assert sorted(map(repr, found)) == sorted(expected)
+
+
+def test_long_values_are_whole(engine):
+    with writing(engine) as connection:
+        ways = bulk(connection)
+        ways.append(TABLE, {"name": ["é" * 5_000, ""], "body": [b"x" * 70_000, b""]})
+        found = connection.execute(sa.select(TABLE.c.name, TABLE.c.body)).all()
+        connection.rollback()
+    assert sorted(found) == [("", b""), ("é" * 5_000, b"x" * 70_000)]
+
+
+def test_each_shared_row_stands_before_its_own_ones(engine):
+    with writing(engine) as connection:
+        ways = bulk(connection)
+        shared = {"name": ["a", "b", "c"], "number": [1, None, 3]}
+        ways.append(TABLE, {"small": list(range(5_000))}, of=shared, counts=[4_998, 0, 2])
+        found = connection.execute(sa.select(TABLE.c.name, TABLE.c.number, TABLE.c.small)).all()
+        ways.append(TABLE, {"small": []}, of={"name": []}, counts=[])
+        connection.rollback()
+    assert sorted(found) == [*(("a", 1, each) for each in range(4_998)), ("c", 3, 4_998), ("c", 3, 4_999)]
+
+
+def test_values_are_found_and_removed_by_number_and_by_bytes(engine):
+    names, numbers = [bytes([each]) * 16 for each in range(50)], list(range(-5, 45))
+    with writing(engine) as connection:
+        ways = bulk(connection)
+        ways.append(TABLE, {"body": names, "large": numbers})
+        wanted = [*names[3:6], b"\xff" * 16]
+        assert sorted(bytes(body) for (body,) in ways.find(TABLE.c.body, wanted, [TABLE.c.body])) == names[3:6]
+        assert ways.remove(TABLE.c.large, [-5, 44, 2**62]) == 2
+        assert list(ways.find(TABLE.c.body, [], [TABLE.c.body])) == []
+        assert connection.execute(sa.select(sa.func.count()).select_from(TABLE)).scalar() == 48
+        connection.rollback()
+
+
+def test_moments_and_days_are_those_of_the_column_types(engine):
+    moments = [NOW, NOW + timedelta(microseconds=1), datetime(1969, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)]
+    micros = np.array([micros_at(each) for each in moments], dtype=np.int64)
+    with writing(engine) as connection:
+        ways = bulk(connection)
+        ways.append(TABLE, {"time": ways.moments(micros), "day": ways.days(micros // 86_400_000_000)})
+    with engine.connect() as connection:
+        found = connection.execute(sa.select(TABLE.c.time, TABLE.c.day).order_by(TABLE.c.time)).all()
+    assert found == [(each, each.date()) for each in sorted(moments)]
+    assert found[0][1] == date(1969, 12, 31)
+
+
+def test_a_group_of_batches_is_bounded_by_its_bytes_and_none_is_left_out(engine, monkeypatch):
+    monkeypatch.setattr("lamella.adapters.sql.inbox_reader.GROUP_BYTES", 1_000)
+    journal = SqlJournal(engine, FakeClock(NOW), limit=100)
+    sizes = [500, 1_000, 2_000, 10, 10]
+    for size in sizes:
+        journal.append(b" " * (size - 2) + b"[]")
+    journal.close()
+    reader, store = InboxReader(engine), SqlRecordStore(engine)
+    assert len(reader.take(100).batches) == 2
+    assert len(reader.take(100).batches) == 1
+    reader.forget()
+    assert [store.ingest(limit=100, now=NOW).batches for _ in range(4)] == [2, 1, 2, 0]
+
+
+def test_batches_that_another_ingest_took_meanwhile_are_taken_once(engine):
+    journal = SqlJournal(engine, FakeClock(NOW), limit=100)
+    for number in range(9):
+        shown = slate(f"request-{number}")
+        journal.append(encode([shown, click(f"click-{number}", of=shown)]))
+    journal.close()
+    one, other = SqlRecordStore(engine), SqlRecordStore(engine)
+    assert one.ingest(limit=3, now=NOW).batches == 3
+    assert other.ingest(limit=4, now=NOW).batches == 4
+    assert [one.ingest(limit=3, now=NOW).batches for _ in range(2)] == [2, 0]
+    counts = one.counts()
+    assert (counts["slate"], counts["click"], counts["quarantine"], counts["inbox"]) == (9, 9, 0, 0)

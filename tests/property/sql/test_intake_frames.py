@@ -1,0 +1,147 @@
+"""Records read as columns are the records read one by one."""
+
+import json
+import random
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lamella.adapters.sql.columns import micros_at
+from lamella.adapters.sql.event_frame import EXTRAS, Events
+from lamella.adapters.sql.intake import Intake
+from lamella.adapters.sql.slate_frame import Slates
+from lamella.events.codec import decode, encode
+from lamella.events.contract import Click, Custom, Exposure, Interaction, Read, Slate
+from lamella.testing.traffic import NOW, click, interaction, read, slate, traffic
+
+KINDS = {Click: "click", Read: "read", Interaction: "interaction", Custom: "custom"}
+
+
+def events_in(intake: Intake) -> list[tuple[object, ...]]:
+    """What the frame says of each event, in order."""
+    frame = intake.events
+    extras = {
+        int(row): tuple(column[at] for column in frame.extras[kind])
+        for kind, rows in frame.rows.items()
+        for at, row in enumerate(rows)
+    }
+    common = (frame.kinds, frame.event_ids, frame.units, frame.micros.tolist(), frame.request_ids, frame.items)
+    return [(*each, *extras[row]) for row, each in enumerate(zip(*common, strict=True))]
+
+
+def events_of(records) -> list[tuple[object, ...]]:
+    """The same of records."""
+    return [
+        (
+            *(KINDS[type(each)], each.event_id, each.unit, micros_at(each.time), each.request_id, each.item),
+            *(getattr(each, name) for name in EXTRAS[KINDS[type(each)]]),
+        )
+        for each in records
+        if type(each) in KINDS
+    ]
+
+
+def slates_in(intake: Intake) -> list[tuple[object, ...]]:
+    frame, at, found = intake.slates, 0, []
+    for row, shown in enumerate(frame.shown):
+        impressions = [tuple(column[at + each] for column in frame.impressions) for each in range(shown)]
+        at += shown
+        words = (frame.models[row], frame.fallbacks[row], frame.contexts[row])
+        common = (frame.request_ids[row], frame.units[row], int(frame.micros[row]), frame.snapshots[row])
+        found.append((*common, frame.latencies[row], *words, frame.exposures[frame.combination[row]], impressions))
+    return found
+
+
+def slates_of(records) -> list[tuple[object, ...]]:
+    return [
+        (
+            *(each.request_id, each.unit, micros_at(each.time), each.snapshot, each.latency_ms),
+            *(each.models, each.fallbacks, each.context, each.exposures),
+            [(i.item, i.rank, i.score, i.source, i.propensity) for i in each.impressions],
+        )
+        for each in records
+        if isinstance(each, Slate)
+    ]
+
+
+def check(*batches: bytes) -> None:
+    """The frames say what reading one by one says, and the faults are the same."""
+    intake = Intake.of(batches)
+    read_singly = [decode(batch) for batch in batches]
+    records = [record for found, _ in read_singly for record in found]
+    assert events_in(intake) == events_of(records)
+    assert slates_in(intake) == slates_of(records)
+    assert list(intake.exposures.values()) == [each for each in records if isinstance(each, Exposure)]
+    faults = [fault for _, found in read_singly for fault in found]
+    assert Counter(each.why for each in intake.faults.values()) == Counter(
+        fault.why for fault in {fault.document: fault for fault in faults}.values()
+    )
+
+
+def test_traffic_is_framed_without_looking_at_a_single_record():
+    records = traffic(random.Random(3), slates=200)
+    documents = orjson.loads(encode(records))
+    assert Slates.of([each for each in documents if each["kind"] == "slate"]).fits()
+    assert Events.of([each for each in documents if each["kind"] != "slate"]).fits()
+    check(*(encode(records[at : at + 50]) for at in range(0, len(records), 50)))
+
+
+SHOWN = slate(time=datetime(2026, 3, 2, 8, 0, 0, 123_456, tzinfo=UTC))
+GOOD = orjson.loads(
+    encode(
+        [
+            SHOWN,
+            click(of=SHOWN),
+            read(of=SHOWN, completion=None),
+            interaction(of=SHOWN),
+            Custom(event_id="custom-1", unit="reader-1", time=NOW, name="revenue", value=-2.5),
+        ]
+    )
+)
+PLACES = [(at, name) for at, document in enumerate(GOOD) for name in document]
+VALUES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**40), 2**40),
+    st.floats(allow_nan=False),
+    st.text(max_size=300),
+    st.sampled_from(
+        ["", "a\u00a0b", "a\x00b", "\u200d", "2026-03-02T08:00:00Z", "2026-03-02T08:00:00", "NaT", "x" * 257, [], {}]
+    ),
+    st.sampled_from([1e-7, 0.1234567, 86_400.5, [[1, "a", True]], [[1, "a", 1]], [["item", 1, 0.5, "mf@1", 1.0]] * 2]),
+    st.sampled_from([[["item", 1, 1, "", 1]], [["item", 2, 1.0, "s", 0.5], ["item", 1, 1.0, "s", 0.5]], {"a": 1}]),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(place=st.sampled_from(PLACES), value=VALUES)
+def test_one_field_of_another_value_changes_what_reading_one_by_one_changes(place, value):
+    at, name = place
+    documents = json.loads(json.dumps(GOOD))
+    documents[at][name] = value
+    check(orjson.dumps(documents))
+
+
+@pytest.mark.parametrize(("at", "name"), PLACES)
+def test_a_field_that_is_missing_or_too_many_is_a_fault_of_its_record_alone(at, name):
+    documents = json.loads(json.dumps(GOOD))
+    del documents[at][name]
+    check(orjson.dumps(documents))
+    documents = json.loads(json.dumps(GOOD))
+    documents[at]["colour"] = name
+    check(orjson.dumps(documents))
+
+
+@pytest.mark.parametrize("poison", [b"", b"{}", b"no JSON", b"[1, null, []]", b"[[", b'["a"]],[["b"]', b"7"])
+def test_a_batch_that_cannot_be_read_sinks_no_other(poison):
+    check(encode([SHOWN]), poison, encode([click(of=SHOWN)]))
+
+
+@given(moment=st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30)), offset=st.integers(-720, 720))  # noqa: DTZ001
+def test_every_moment_of_the_calendar_is_kept_to_the_microsecond(moment, offset):
+    time = moment.replace(tzinfo=UTC) + timedelta(minutes=offset)
+    check(encode([click(of=slate(time=time))]))
