@@ -6,7 +6,8 @@ from typing import Final, Literal
 from pydantic import BaseModel, Field, JsonValue, create_model
 
 from lamella.web.allocation_answers import AvailabilityAnswer
-from lamella.web.metric_answers import DeclaredMetricAnswer, MetricAnswer, SegmentsAnswer
+from lamella.web.metric_answers import AnyMetricAnswer, DeclaredMetricAnswer, MetricAnswer, SegmentsAnswer
+from lamella.web.record_answers import RECORD_ANSWERS
 from lamella.web.schemas import PlanBody, PrerequisiteBody, RampBody, RangeBody, VariantBody
 
 
@@ -359,7 +360,9 @@ ANSWERS: Final[Mapping[str, type[BaseModel]]] = {
     "parts.list_phases": _page("phases", PhaseAnswer),
     "parts.list_overrides": _page("overrides", OverrideAnswer),
     "parts.make_preview": PreviewAnswer,
+    **RECORD_ANSWERS,
     "metrics.list_metrics": _page("metrics", MetricAnswer),
+    "metrics.show_metric": AnyMetricAnswer,
     **dict.fromkeys(("metrics.create_metric", "metrics.replace_metric"), DeclaredMetricAnswer),
     "reports.show_segments": SegmentsAnswer,
     "history.list_revisions": _page("revisions", RevisionAnswer),

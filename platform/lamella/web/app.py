@@ -37,7 +37,7 @@ from lamella.web.api import (
 )
 from lamella.web.auditing import install_auditing
 from lamella.web.auth import install_auth
-from lamella.web.cors import install_cors
+from lamella.web.cors import install_cors, vary
 from lamella.web.gauges import QuarantineGauge
 from lamella.web.lane import Course, Lane, install_lane
 from lamella.web.limits import install_limits
@@ -142,8 +142,9 @@ def create_app(services: Services, *, secret: bytes) -> APIFlask:
         )
     }
     # Assigned as Flask documents it for middleware, so that the test client takes the lane too.
+    headers = {**pages.HEADERS, **vary(services.settings.origins)}
     app.wsgi_app = Lane(  # type: ignore[method-assign]
-        app.wsgi_app, courses, keys=services.keys, telemetry=telemetry, headers=pages.HEADERS
+        app.wsgi_app, courses, keys=services.keys, telemetry=telemetry, headers=headers
     )
     return app
 

@@ -3,7 +3,7 @@
 No answer allows credentials: a page sends a key, never a cookie.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from flask import Flask, Response, request
@@ -43,6 +43,11 @@ def install_cors(app: Flask, origins: Collection[str]) -> None:
             response.headers["Access-Control-Allow-Origin"] = ANY if ANY in origins else request.headers["Origin"]
             response.headers["Access-Control-Expose-Headers"] = _EXPOSED
         return response
+
+
+def vary(origins: Collection[str]) -> Mapping[str, str]:
+    """The header of every answer to a shared path: caches must know that the answer depends on the origin."""
+    return {} if ANY in origins else {"Vary": "Origin"}
 
 
 def _is_shared(path: str) -> bool:

@@ -38,7 +38,7 @@ class Course:
 class Lane:
     """The WSGI application that answers `courses`, by path, itself and leaves the rest to `app`.
 
-    `headers` go with every answer.
+    `headers` go with every answer; `Vary` is said by those that depend on the origin elsewhere.
     """
 
     def __init__(

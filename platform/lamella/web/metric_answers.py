@@ -1,6 +1,6 @@
 """The good answers about metrics and segments as models."""
 
-from pydantic import BaseModel, JsonValue
+from pydantic import BaseModel, JsonValue, RootModel
 
 
 class MetricAnswer(BaseModel):
@@ -49,6 +49,10 @@ class DeclaredMetricAnswer(BaseModel):
     minimum_effect: float | None
     unit: str
     description: str
+
+
+class AnyMetricAnswer(RootModel[DeclaredMetricAnswer | MetricAnswer]):
+    """A metric: declared, or built in."""
 
 
 class SegmentsAnswer(BaseModel):

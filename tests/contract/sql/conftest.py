@@ -24,14 +24,8 @@ from lamella.services.model_ports import Catalogue, ModelCatalogue, TrainingRuns
 from lamella.services.ports import AnalysisStore, ConfigurationStore, IngestReceipt, Journal, KeyStore, RecordStore
 from lamella.services.quarantine import Quarantine
 from lamella.testing.analysis import MemoryAnalysisStore
-from lamella.testing.fakes import (
-    FakeClock,
-    MemoryCatalogue,
-    MemoryConfigurationStore,
-    MemoryKeyStore,
-    MemoryModelCatalogue,
-    MemoryTrainingRuns,
-)
+from lamella.testing.configurations import MemoryConfigurationStore
+from lamella.testing.fakes import FakeClock, MemoryCatalogue, MemoryKeyStore, MemoryModelCatalogue, MemoryTrainingRuns
 from lamella.testing.record import MemoryRecord
 from lamella.testing.traffic import NOW
 from lamella.testing.units import MemoryFlagStore, MemoryQuarantine, MemoryUnitRecords

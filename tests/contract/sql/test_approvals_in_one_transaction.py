@@ -15,7 +15,8 @@ from lamella.experiments.model import Configuration
 from lamella.services.admin_ports import Approval, Proposal, ProposalStore
 from lamella.services.ports import ConfigurationStore
 from lamella.testing.admin import MemoryProposalStore
-from lamella.testing.fakes import START, MemoryConfigurationStore
+from lamella.testing.configurations import MemoryConfigurationStore
+from lamella.testing.fakes import START
 
 PROPOSAL = Proposal(id="p1", operation="kill", key="", body={}, etag=None, author="ann", created_at=START)
 APPROVAL = Approval(proposal="p1", by="bob")

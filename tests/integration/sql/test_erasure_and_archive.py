@@ -21,7 +21,8 @@ from lamella.events.contract import Custom, Exposed
 from lamella.experiments.model import Configuration
 from lamella.services.retention import Retention
 from lamella.services.units import Units
-from lamella.testing.fakes import FakeClock, MemoryConfigurationStore
+from lamella.testing.configurations import MemoryConfigurationStore
+from lamella.testing.fakes import FakeClock
 from lamella.testing.traffic import NOW, click, slate, traffic
 
 LATER = NOW + timedelta(days=100)

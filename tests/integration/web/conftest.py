@@ -26,12 +26,12 @@ from lamella.services.units import Units
 from lamella.services.webhooks import Webhooks
 from lamella.testing.admin import MemoryAnswerStore, MemoryAuditLog, MemoryProposalStore, MemoryWebhookStore
 from lamella.testing.analysis import MemoryAnalysisStore
+from lamella.testing.configurations import MemoryConfigurationStore
 from lamella.testing.fakes import (
     FakeClock,
     FakeRecommender,
     FakeTrainer,
     MemoryCatalogue,
-    MemoryConfigurationStore,
     MemoryKeyStore,
     MemoryModelCatalogue,
     MemoryTaskQueue,

@@ -18,7 +18,7 @@ def busy(lab):
     lab.call("POST", f"{PATH}/start")
     lab.call("PUT", f"{PATH}/overrides/ann", json={"variant": "mf"})
     lab.call("POST", "/v1/admin/trainings", json={"kind": "mf", "name": "mf"})
-    return {"webhook": hook["id"], "number": "1", "run_id": "none", "proposal": "none"}
+    return {"webhook": hook["id"], "number": "1", "run_id": "none", "proposal": "none", "unit": "ann"}
 
 
 def test_every_route_of_the_admin_api_that_shows_something_has_a_model(lab):
@@ -40,7 +40,7 @@ def test_every_route_of_the_admin_api_that_shows_something_has_a_model(lab):
 
 def test_what_is_answered_is_what_the_document_says(lab):
     filled = {"key": "ranking-mf", **busy(lab)}
-    keys = {"layers": "ranking", "parameters": "slate.size", "domains": "feed", "holdouts": "calm"}
+    keys = {"layers": "ranking", "parameters": "slate.size", "domains": "feed", "holdouts": "calm", "metrics": "ctr"}
     spec = lab.client().get("/openapi.json").json
     checked = 0
     for _, name, operation in operations(lab.app, lab.app.spec):

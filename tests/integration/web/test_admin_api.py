@@ -311,4 +311,14 @@ def test_an_unknown_key_name_is_not_found(lab):
 
 def test_the_record_is_counted(lab):
     counts = lab.call("GET", "/v1/admin/record/counts").json
-    assert counts.keys() == {"slate", "impression", "click", "read", "interaction", "exposure", "quarantine", "inbox"}
+    assert counts.keys() == {
+        "slate",
+        "impression",
+        "click",
+        "read",
+        "interaction",
+        "custom",
+        "exposure",
+        "quarantine",
+        "inbox",
+    }

@@ -14,7 +14,7 @@ from lamella.experiments.model import (
     Variant,
 )
 from lamella.services.staging import models_of
-from lamella.testing.fakes import MemoryConfigurationStore
+from lamella.testing.configurations import MemoryConfigurationStore
 
 
 def parameter(key: str, default: str | int) -> Parameter:

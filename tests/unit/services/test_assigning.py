@@ -9,7 +9,8 @@ from lamella.errors import InvalidInput, StoreUnavailable
 from lamella.experiments.model import BUCKETS, BucketRange, Configuration, Holdout, Json
 from lamella.experiments.traffic import add_holdout
 from lamella.services.assigning import Assigning, SnapshotHolder, check_context, check_unit
-from lamella.testing.fakes import START, FakeClock, MemoryConfigurationStore
+from lamella.testing.configurations import MemoryConfigurationStore
+from lamella.testing.fakes import START, FakeClock
 
 
 class FlakyStore(MemoryConfigurationStore):

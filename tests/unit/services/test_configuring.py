@@ -17,7 +17,8 @@ from lamella.experiments.allocation import size
 from lamella.experiments.model import BucketRange, Configuration, Layer, Parameter, ParameterType, Status
 from lamella.services.admin_ports import Approval
 from lamella.services.configuring import Configuring
-from lamella.testing.fakes import START, FakeClock, MemoryConfigurationStore
+from lamella.testing.configurations import MemoryConfigurationStore
+from lamella.testing.fakes import START, FakeClock
 
 
 class BusyStore(MemoryConfigurationStore):

@@ -20,7 +20,8 @@ from lamella.experiments.model import (
 )
 from lamella.services.configuring import Configuring
 from lamella.services.deciding import Deciding, Outcome
-from lamella.testing.fakes import FakeClock, MemoryConfigurationStore
+from lamella.testing.configurations import MemoryConfigurationStore
+from lamella.testing.fakes import FakeClock
 
 
 class Newsroom:

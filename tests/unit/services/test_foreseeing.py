@@ -15,7 +15,8 @@ from lamella.services.foreseeing import Foreseeing, Traffic, power_faults, traff
 from lamella.stats.power import Baseline, Design
 from lamella.stats.power import units_needed as planned_units
 from lamella.testing.analysis import MemoryAnalysisStore
-from lamella.testing.fakes import FakeClock, MemoryConfigurationStore
+from lamella.testing.configurations import MemoryConfigurationStore
+from lamella.testing.fakes import FakeClock
 from lamella.testing.record import MemoryRecord
 
 EXPERIMENT = draft()

@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 from configurations import draft, newsroom, running
 from lamella.experiments.lifecycle import stop
 from lamella.services.keeping import Drift, Followed, Keeping
-from lamella.testing.fakes import FakeClock, MemoryConfigurationStore
+from lamella.testing.configurations import MemoryConfigurationStore
+from lamella.testing.fakes import FakeClock
 from lamella.testing.traffic import NOW
 
 

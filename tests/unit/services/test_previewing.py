@@ -10,7 +10,8 @@ from lamella.experiments.model import BUCKETS, BucketRange, Configuration, Holdo
 from lamella.services.assigning import Assigning, SnapshotHolder
 from lamella.services.previewing import Previews
 from lamella.testing.assigning import MemorySecretStore
-from lamella.testing.fakes import START, FakeClock, MemoryConfigurationStore
+from lamella.testing.configurations import MemoryConfigurationStore
+from lamella.testing.fakes import START, FakeClock
 
 HOUR = timedelta(hours=1)
 

@@ -11,7 +11,8 @@ from lamella.experiments.model import Experiment, Json, Ramp, RampStep, Status
 from lamella.services.configuring import Configuring
 from lamella.services.ramping import Ramping, Step
 from lamella.testing.analysis import MemoryAnalysisStore
-from lamella.testing.fakes import START, FakeClock, MemoryConfigurationStore
+from lamella.testing.configurations import MemoryConfigurationStore
+from lamella.testing.fakes import START, FakeClock
 from lamella.testing.record import MemoryRecord
 
 DAY = timedelta(days=1)

@@ -17,7 +17,8 @@ from lamella.experiments.model import (
 from lamella.services.configuring import Configuring
 from lamella.services.model_ports import ModelVersion
 from lamella.services.staging import Stage, Staging
-from lamella.testing.fakes import START, FakeClock, MemoryConfigurationStore, MemoryModelCatalogue
+from lamella.testing.configurations import MemoryConfigurationStore
+from lamella.testing.fakes import START, FakeClock, MemoryModelCatalogue
 
 VERSION = ModelVersion(
     name="mf", number=1, kind="mf", created_at=START, digest="", size_bytes=0, hyperparameters={}, metrics={}, stamp={}

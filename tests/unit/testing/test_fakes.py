@@ -6,11 +6,11 @@ import pytest
 from lamella.errors import BrokerUnavailable, ConfigurationMoved, Conflict, NotFound
 from lamella.experiments.model import Configuration, Layer
 from lamella.services.model_ports import ModelVersion, Recall, TrainingRun
+from lamella.testing.configurations import MemoryConfigurationStore
 from lamella.testing.fakes import (
     START,
     FakeClock,
     FakeRecommender,
-    MemoryConfigurationStore,
     MemoryModelCatalogue,
     MemoryTaskQueue,
     MemoryTrainingRuns,

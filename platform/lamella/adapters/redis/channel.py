@@ -71,11 +71,13 @@ class Channel:
         from redis.backoff import NoBackoff
         from redis.retry import Retry
 
+        # A socket file, as the embedded broker has one, knows no keepalive.
+        over_network = {} if self._url.startswith("unix:") else {"socket_keepalive": True}
         return Redis.from_url(
             self._url,
+            **over_network,
             socket_connect_timeout=_PATIENCE_SECONDS,
             socket_timeout=seconds,
-            socket_keepalive=True,
             health_check_interval=10,
             retry=Retry(NoBackoff(), 0),
         )
