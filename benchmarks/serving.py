@@ -2,12 +2,12 @@
 
     python benchmarks/serving.py [--rounds 5] [--seconds 4] [--peers fastapi,bentoml,ray] [--json]
 
-Ours is a whole installation (`lamella up`: SQLite, a private Valkey, two web processes, workers that ingest): every
-request assigns three layers, recalls 500 of 5,000 items, ranks and cuts the slate, and is answered once the exposure
-is durable. The peers, two processes each, only score 500 candidates with the same deep net and answer with ten. The
-no-op is an empty Flask route under granian. wrk asks them in turns; the figures are medians over the rounds, and as
-ratios: absolute numbers belong to the machine. Needs `wrk`. The peers get an environment of their own,
-`build/serving-peers`, which the first run makes.
+Ours is a whole installation (`lamella up` with two web processes and workers that ingest; PostgreSQL with fsync, or
+SQLite with --store sqlite): every request assigns three layers, recalls 500 of 5,000 items, ranks and cuts the slate,
+and is answered once the exposure is durable. The peers, two processes each, only score 500 candidates with the same
+deep net and answer with ten. The no-op is an empty Flask route under granian. wrk asks them in turns; the figures are
+medians over the rounds, and as ratios: absolute numbers belong to the machine. Needs `wrk`. The peers get an
+environment of their own, `build/serving-peers`, which the first run makes.
 """
 
 import argparse
@@ -31,7 +31,10 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+import sqlalchemy as sa
 from serving_installation import KEY, MODELS, arrays, publish, settings_of
+
+from lamella.testing.servers import postgresql
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 HERE: Final = Path(__file__).resolve().parent / "serving_peers"
@@ -81,8 +84,10 @@ def main() -> None:
         targets = [stack.enter_context(_noop())]
         targets += [stack.enter_context(_peer(peer, folder)) for peer in options.peers]
         rows: dict[str, float] = {}
+        server = stack.enter_context(postgresql(durable=True)) if options.store == "postgresql" else None
         for model in OURS:
-            targets.append(stack.enter_context(_ours(model, folder / model, rows)))
+            database = _database(server, f"serving_{model}") if server else None
+            targets.append(stack.enter_context(_ours(model, folder / model, database, rows)))
         for _ in range(options.rounds):
             for connections in CONNECTIONS:
                 for target in targets:
@@ -98,6 +103,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=4, help="of each run of wrk")
     parser.add_argument("--peers", type=lambda text: [each for each in text.split(",") if each], default=[*_PEERS])
+    parser.add_argument("--store", choices=("postgresql", "sqlite"), default="postgresql")
     parser.add_argument("--json", action="store_true")
     return parser.parse_args()
 
@@ -127,10 +133,10 @@ def _noop() -> Iterator[Target]:
 
 
 @contextmanager
-def _ours(model: str, folder: Path, rows: dict[str, float]) -> Iterator[Target]:
+def _ours(model: str, folder: Path, database: str | None, rows: dict[str, float]) -> Iterator[Target]:
     """An installation whose ranking layer uses `model`; `rows` gets its memory and its first answer."""
     port = _free_port()
-    settings = settings_of(folder, port)
+    settings = settings_of(folder, port, database)
     publish(settings, model)
     key = (folder / KEY).read_text()
     target = Target(name=f"lamella {model}", port=port, path="/v1/recommendations", body=_BODY, key=key)
@@ -142,6 +148,14 @@ def _ours(model: str, folder: Path, rows: dict[str, float]) -> Iterator[Target]:
         if model == "mf":
             rows["web_rss_mb_ten_models"] = _largest_web_mb(up.pid)
         yield target
+
+
+def _database(server: str, name: str) -> str:
+    """The URL of a new database on the server."""
+    engine = sa.create_engine(server, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    return sa.make_url(server).set(database=name).render_as_string(hide_password=False)
 
 
 def _first_answer(environment: Mapping[str, str], target: Target) -> float:

@@ -38,10 +38,11 @@ HIDDEN: Final = 64
 CANDIDATES: Final = 500
 
 
-def settings_of(folder: Path, port: int) -> Settings:
-    """Two web processes over the embedded store; only warnings are logged, as by the peers."""
+def settings_of(folder: Path, port: int, database: str | None) -> Settings:
+    """Two web processes over the database, or the embedded store; only warnings are logged, as by the peers."""
     return Settings.from_environment(
         {
+            "LAMELLA_DATABASE_URL": database or "",
             "LAMELLA_DATA_DIR": str(folder),
             "LAMELLA_PORT": str(port),
             "LAMELLA_WEB_PROCESSES": "2",

@@ -17,6 +17,7 @@ import psycopg
 import sqlalchemy as sa
 from sqlalchemy import event
 
+from lamella.adapters.sql.queue import turn
 from lamella.adapters.sql.schema import REVISION
 from lamella.errors import InvalidSettings, StoreNotMigrated, StoreUnavailable
 
@@ -50,7 +51,7 @@ def create_engine(url: str, *, pool_size: int = 8) -> sa.Engine:
 @contextmanager
 def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
     """A connection in a transaction that may write; committed at the end of the block, rolled back on an error."""
-    with engine.connect() as connection:
+    with turn(engine), engine.connect() as connection:
         connection.execution_options(**{_WRITING: True})
         with connection.begin():
             yield connection
