@@ -119,11 +119,18 @@ def lift_interval(interval: Interval | None, lang: Lang, *, around: float | None
 
 
 def amount(number: float | None, unit: str, places: int | None = None, *, signed: bool = False) -> str:
-    """A metric's value in its unit: a share as percent, seconds with "s", a count as it is."""
+    """A metric's value in its unit: a share as percent, seconds with "s", a count as it is.
+
+    With its sign it is a difference; that of two shares is in percentage points.
+
+    >>> amount(0.282, "share"), amount(0.013, "share", 1, signed=True)
+    ('28.2%', '+1.3\xa0pp')
+    """
     if number is None:
         return "–"
     if unit == "share":
-        return share(number, places, signed=signed)
+        text = share(number, places, signed=signed)
+        return f"{text.removesuffix('%')}{JOINING_SPACE}pp" if signed else text
     places = decimals(number, significant=3, most=6) if places is None else places
     return fixed(number, places, signed=signed) + (f"{JOINING_SPACE}s" if unit == "seconds" else "")
 
