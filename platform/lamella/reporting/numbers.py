@@ -119,7 +119,7 @@ def lift_interval(interval: Interval | None, lang: Lang, *, around: float | None
 
 
 def amount(number: float | None, unit: str, places: int | None = None, *, signed: bool = False) -> str:
-    """A metric's value in its unit: a share as percent, seconds with "s", a count as it is.
+    r"""A metric's value in its unit: a share as percent, seconds with "s", a count as it is.
 
     With its sign it is a difference; that of two shares is in percentage points.
 
