@@ -9,12 +9,12 @@ from lamella.services.model_ports import ModelVersion, Recall, TrainingRun
 from lamella.testing.fakes import (
     START,
     FakeClock,
-    FakeRecommender,
     MemoryConfigurationStore,
     MemoryModelCatalogue,
     MemoryTaskQueue,
     MemoryTrainingRuns,
 )
+from lamella.testing.recommender import FakeRecommender
 
 
 def version(name: str, number: int) -> ModelVersion:
