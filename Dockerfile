@@ -9,7 +9,8 @@ RUN python -m venv /opt/lamella
 # Dependencies first: they change less often than the code.
 COPY requirements.lock pyproject.toml README.md LICENSE NOTICE ./
 RUN python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
-print('\n'.join(p['dependencies'] + p['optional-dependencies']['train']))" > wanted.txt \
+e = p['optional-dependencies']; \
+print('\n'.join(p['dependencies'] + e['train'] + e['onnx'] + e['s3']))" > wanted.txt \
  && /opt/lamella/bin/pip install --constraint requirements.lock --requirement wanted.txt
 COPY alembic alembic
 COPY platform platform

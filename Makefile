@@ -17,7 +17,7 @@ $(STAMP): pyproject.toml requirements.lock
 	@test -n "$(PYTHON)" || { echo "error: lamella needs Python 3.11, 3.12 or 3.13 with venv; name one: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	@echo "installing into $(VENV) with $(PYTHON) (TensorFlow is large: some minutes the first time)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --disable-pip-version-check -c requirements.lock -e ".[train,dev]"
+	@$(BIN)/python -m pip install --disable-pip-version-check -c requirements.lock -e ".[train,onnx,s3,dev]"
 	@touch $@
 
 install: $(STAMP)  ## Make .venv with everything

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from alembic import context
 from sqlalchemy.schema import Index, SchemaItem
 
-from lamella.adapters.sql import admin_schema, kept_schema  # noqa: F401 - they bring their tables
+from lamella.adapters.sql import admin_schema, kept_schema, shadow_schema  # noqa: F401 - they bring their tables
 from lamella.adapters.sql.engine import create_engine, writing
 from lamella.adapters.sql.schema import FACTS, metadata
 from lamella.config import Settings

@@ -30,6 +30,12 @@ def _redis_url(url: str) -> str:
     return url
 
 
+def _storage_url(url: str) -> str:
+    if not urlsplit(url).scheme:
+        raise ValueError("has no scheme; use s3://bucket/prefix, or LAMELLA_MODEL_DIR for a folder")
+    return url.rstrip("/")
+
+
 def _origins(text: str) -> str:
     origins = [each.strip() for each in text.split(",")]
     for each in origins:
@@ -65,6 +71,10 @@ class Settings(BaseModel):
         None, description="Redis or Valkey URL; empty: a private Valkey child"
     )
     model_dir: Path | None = Field(None, description="folder of the model registry; empty: data_dir/models")
+    model_url: Annotated[str, AfterValidator(_storage_url)] | None = Field(
+        None, description="URL of the model registry, like s3://bucket/prefix; empty: the folder"
+    )
+    model_upload_megabytes: int = Field(100, ge=1, le=10_000, description="size of an uploaded model with its rows")
     host: str = Field("127.0.0.1", description="address that the web process listens on")
     port: int = Field(8000, ge=1, le=65535, description="port that the web process listens on")
     web_processes: int = Field(1, ge=1, le=256, description="web worker processes")
@@ -82,6 +92,9 @@ class Settings(BaseModel):
     analyse_seconds: float = Field(60.0, ge=0.5, le=86400, description="how often running experiments are analysed")
     inbox_limit: int = Field(100_000, ge=1, description="batches that may wait in the inbox before 429")
     stage_deadline_ms: int = Field(200, ge=1, le=60_000, description="time of a model in one stage before its fallback")
+    model_memory_mb: int = Field(
+        1_000, ge=1, le=1_000_000, description="models that a web process keeps in memory, the newest used ones"
+    )
     archive_dir: Path | None = Field(None, description="folder of the archive of old facts; empty: data_dir/archive")
     retention_days: int = Field(
         0, ge=0, le=36_500, description="days after which a month of facts moves to the archive; 0: never"

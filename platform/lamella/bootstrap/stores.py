@@ -26,6 +26,7 @@ from lamella.adapters.sql.recompute import SqlRecomputing
 from lamella.adapters.sql.record import SqlRecordStore
 from lamella.adapters.sql.retention import SqlOldFacts
 from lamella.adapters.sql.secrets import SqlSecretStore
+from lamella.adapters.sql.shadows import SqlShadowStore
 from lamella.adapters.sql.training import SqlTrainingStore
 from lamella.adapters.sql.webhooks import SqlWebhookStore
 from lamella.config import Settings
@@ -38,6 +39,7 @@ from lamella.services.model_ports import Catalogue, HistoryStore, ModelCatalogue
 from lamella.services.ports import AnalysisStore, Clock, ConfigurationStore, KeyStore, RecordStore
 from lamella.services.quarantine import Quarantine
 from lamella.services.retention import Retention
+from lamella.services.shadow_ports import ShadowStore
 from lamella.services.units import Units
 
 
@@ -60,6 +62,7 @@ class Stores:
     models: ModelCatalogue
     trainings: TrainingRuns
     training: TrainingStore
+    shadows: ShadowStore
     audit: AuditLog
     answers: AnswerStore
     webhooks: WebhookStore
@@ -97,6 +100,7 @@ def stores(settings: Settings, *, pool_size: int = 8) -> Stores:
         models=SqlModelCatalogue(engine),
         trainings=SqlTrainingRuns(engine),
         training=SqlTrainingStore(engine),
+        shadows=SqlShadowStore(engine),
         audit=SqlAuditLog(engine),
         answers=SqlAnswerStore(engine),
         webhooks=SqlWebhookStore(engine),

@@ -6,18 +6,22 @@ from dataclasses import dataclass
 
 from lamella.adapters.sql.exploration import SqlFactStore
 from lamella.adapters.sql.journal import SqlJournal
+from lamella.bootstrap.registry import registry_of, uploads_of
 from lamella.bootstrap.stores import Stores, retention, stores, units
 from lamella.bootstrap.worker import training
 from lamella.config import Settings
 from lamella.metrics.definitions import METRICS
-from lamella.recommenders.registry import FolderRegistry
+from lamella.recommenders.looking import ModelEyes
+from lamella.recommenders.registry import Registry
 from lamella.recommenders.trainer import KerasTrainer
+from lamella.recommenders.uploads import Uploads
 from lamella.services.admin_ports import AuditLog
 from lamella.services.archive_ports import Archive, OldFacts
 from lamella.services.changes import Changes
 from lamella.services.configuring import Configuring
 from lamella.services.flagging import FlagStore
 from lamella.services.foreseeing import Foreseeing
+from lamella.services.insight import Insight
 from lamella.services.keeping import Recomputing
 from lamella.services.keys import Keys
 from lamella.services.measure_ports import FactStore
@@ -25,6 +29,7 @@ from lamella.services.model_ports import Catalogue, ModelCatalogue, TrainingRuns
 from lamella.services.ports import AnalysisStore, Clock, ConfigurationStore, RecordStore
 from lamella.services.quarantine import Quarantine
 from lamella.services.retention import Retention
+from lamella.services.shadow_ports import ShadowStore
 from lamella.services.staging import Staging
 from lamella.services.training import Training
 from lamella.services.units import Units
@@ -45,10 +50,13 @@ class Tools:
     catalogue: Catalogue
     models: ModelCatalogue
     staging: Staging
-    registry: FolderRegistry
+    insight: Insight
+    registry: Registry
     trainer: KerasTrainer
+    uploads: Uploads
     trainings: TrainingRuns
     training: Training
+    shadows: ShadowStore
     journal: SqlJournal
     record: RecordStore
     units: Units
@@ -75,7 +83,7 @@ def open_tools(settings: Settings) -> Iterator[Tools]:
 
 
 def _tools(settings: Settings, found: Stores) -> Tools:
-    registry = FolderRegistry(settings.models, found.models)
+    registry = registry_of(settings, found.models)
     foreseeing = Foreseeing(found.analysis, found.clock)
     configuring = Configuring(found.configuration, found.clock, METRICS, foreseeing=foreseeing)
     return Tools(
@@ -97,10 +105,13 @@ def _tools(settings: Settings, found: Stores) -> Tools:
         catalogue=found.catalogue,
         models=found.models,
         staging=Staging(found.models, found.configuration, configuring, found.clock),
+        insight=Insight(found.models, found.catalogue, ModelEyes(registry)),
         registry=registry,
         trainer=KerasTrainer(registry),
+        uploads=uploads_of(settings, registry),
         trainings=found.trainings,
         training=training(settings, found),
+        shadows=found.shadows,
         journal=SqlJournal(found.engine, found.clock, limit=settings.inbox_limit),
         record=found.record,
         units=units(found),

@@ -14,6 +14,7 @@ from lamella.adapters.sql.journal import SqlJournal
 from lamella.adapters.sql.receipts import SqlReceipts
 from lamella.bootstrap.connections import check_broker, task_queue
 from lamella.bootstrap.elsewhere import SegmentsElsewhere
+from lamella.bootstrap.registry import registry_of, uploads_of
 from lamella.bootstrap.stores import Stores, stores, units
 from lamella.bootstrap.warming import WarmConfiguration
 from lamella.config import Settings
@@ -21,12 +22,13 @@ from lamella.errors import StoreNotMigrated, Unavailable
 from lamella.experiments.model import Json
 from lamella.metrics.definitions import METRICS
 from lamella.recommenders.host import ModelHost
-from lamella.recommenders.registry import FolderRegistry
+from lamella.recommenders.looking import ModelEyes
 from lamella.recommenders.shelf import Shelf
 from lamella.recommenders.trainer import KerasTrainer
 from lamella.services.admin_ports import AuditLog
 from lamella.services.archive_ports import OldFacts
 from lamella.services.assigning import Assigning, SnapshotHolder
+from lamella.services.canaries import Canaries, Retreating
 from lamella.services.cascade import Cascade
 from lamella.services.changes import Changes
 from lamella.services.configuring import Configuring
@@ -35,6 +37,7 @@ from lamella.services.flagging import FlagStore
 from lamella.services.foreseeing import Foreseeing
 from lamella.services.histories import Histories
 from lamella.services.idempotency import Idempotency
+from lamella.services.insight import Insight
 from lamella.services.keys import Keys
 from lamella.services.model_ports import Catalogue, ModelCatalogue, TaskQueue, TrainingRuns
 from lamella.services.ports import AnalysisStore, Clock, ConfigurationStore, RecordStore
@@ -43,9 +46,12 @@ from lamella.services.quarantine import Quarantine
 from lamella.services.recommending import Recommending
 from lamella.services.recording import Recording
 from lamella.services.remembering import Remembering
+from lamella.services.shadow_ports import ShadowStore
+from lamella.services.shadowing import Shadowing
 from lamella.services.staging import Staging
 from lamella.services.training import Trainer
 from lamella.services.units import Units
+from lamella.services.uploading import Manifests, UploadStore
 from lamella.services.webhooks import Webhooks
 
 
@@ -88,9 +94,9 @@ def _no_segments(_key: str, _by: Sequence[str], _metrics: Sequence[str]) -> dict
 class Services:
     """The use cases and ports that the routes call.
 
-    `host` holds the models in memory; None where nothing there has to be kept fresh. `announcements` tell of new
-    configurations; None where only polling finds them. `trainer` only checks orders here. `metrics` collects this
-    process's numbers.
+    `host` holds the models in memory; None where nothing there has to be kept fresh. `canaries` and `shadowing` watch
+    them, `shadows` keeps what is seen; None where nothing does. `announcements` tell of new configurations; None where
+    only polling finds them. `trainer` only checks orders here. `metrics` collects this process's numbers.
     """
 
     settings: Settings
@@ -110,7 +116,10 @@ class Services:
     models: ModelCatalogue
     trainings: TrainingRuns
     staging: Staging
+    insight: Insight
     trainer: Trainer
+    uploads: UploadStore
+    manifests: Manifests
     tasks: TaskQueue
     audit: AuditLog
     idempotency: Idempotency
@@ -122,6 +131,9 @@ class Services:
     quarantine: Quarantine
     old_facts: OldFacts
     host: Refreshing | None = None
+    canaries: Canaries | None = None
+    shadowing: Shadowing | None = None
+    shadows: ShadowStore | None = None
     announcements: Announcements | None = None
     readiness: Sequence[ReadinessCheck] = ()
     metrics: CollectorRegistry = field(default_factory=CollectorRegistry)
@@ -134,14 +146,24 @@ def web_services(settings: Settings) -> Services:
     """
     found = stores(settings, pool_size=settings.web_threads + 1)
     journal = SqlJournal(found.engine, found.clock, limit=settings.inbox_limit)
-    registry = FolderRegistry(settings.models, found.models)
-    host = ModelHost(registry, found.models, shelf=Shelf(found.catalogue))
+    registry = registry_of(settings, found.models)
+    foreseeing = Foreseeing(found.analysis, found.clock)
+    configuring = Configuring(found.configuration, found.clock, METRICS, foreseeing=foreseeing)
+    staging = Staging(found.models, found.configuration, configuring, found.clock)
+    canaries = Canaries(Retreating(staging, found.models, found.audit, found.clock))
+    shadowing = Shadowing(found.shadows)
+    host = ModelHost(
+        registry,
+        found.models,
+        shelf=Shelf(found.catalogue),
+        capacity_bytes=settings.model_memory_mb * 1_000_000,
+        canaries=canaries,
+        followers=(shadowing,),
+    )
     snapshots = SnapshotHolder(WarmConfiguration(found.configuration, host), found.clock)
     previews, remembering = Previews(found.secrets, found.clock), Remembering(found.sticky)
     late = timedelta(hours=settings.late_event_hours)
     exposing = Exposing(snapshots, journal, found.clock, late=late, remembering=remembering)
-    foreseeing = Foreseeing(found.analysis, found.clock)
-    configuring = Configuring(found.configuration, found.clock, METRICS, foreseeing=foreseeing)
     return Services(
         settings=settings,
         clock=found.clock,
@@ -150,7 +172,9 @@ def web_services(settings: Settings) -> Services:
         previews=previews,
         recommending=Recommending(
             snapshots=snapshots,
-            cascade=Cascade(host, deadline_seconds=settings.stage_deadline_ms / 1000),
+            cascade=Cascade(
+                host, deadline_seconds=settings.stage_deadline_ms / 1000, canaries=canaries, shadowing=shadowing
+            ),
             journal=journal,
             clock=found.clock,
             new_id=lambda: uuid.uuid4().hex,
@@ -170,8 +194,14 @@ def web_services(settings: Settings) -> Services:
         catalogue=found.catalogue,
         models=found.models,
         trainings=found.trainings,
-        staging=Staging(found.models, found.configuration, configuring, found.clock),
+        staging=staging,
+        canaries=canaries,
+        shadowing=shadowing,
+        shadows=found.shadows,
+        insight=Insight(found.models, found.catalogue, ModelEyes(registry)),
         trainer=KerasTrainer(registry),
+        uploads=uploads_of(settings, registry),
+        manifests=registry,
         tasks=task_queue(settings),
         audit=found.audit,
         idempotency=Idempotency(found.answers, found.clock),

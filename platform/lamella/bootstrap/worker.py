@@ -10,10 +10,10 @@ from lamella.adapters.sql.engine import writing
 from lamella.adapters.sql.exploration import SqlFactStore
 from lamella.adapters.sql.partitions import make_partitions, months_of
 from lamella.bootstrap.connections import broker_url
+from lamella.bootstrap.registry import registry_of, uploads_of
 from lamella.bootstrap.stores import Stores, retention, stores
 from lamella.config import Settings
 from lamella.metrics.definitions import METRICS
-from lamella.recommenders.registry import FolderRegistry
 from lamella.recommenders.trainer import KerasTrainer
 from lamella.services.configuring import Configuring
 from lamella.services.deciding import Deciding
@@ -21,11 +21,14 @@ from lamella.services.flagging import FlagStore
 from lamella.services.foreseeing import Foreseeing
 from lamella.services.keeping import Keeping
 from lamella.services.measure_ports import FactStore
+from lamella.services.model_ports import TrainingRuns
 from lamella.services.ports import AnalysisStore, Clock, ConfigurationStore, RecordStore
 from lamella.services.quarantine import Quarantine
 from lamella.services.ramping import Ramping
 from lamella.services.retention import Retention
+from lamella.services.staging import Staging
 from lamella.services.training import Training
+from lamella.services.uploading import UploadStore
 from lamella.services.webhooks import Delivering
 
 
@@ -46,6 +49,8 @@ class WorkerServices:
     deciding: Deciding
     ramping: Ramping
     training: Training
+    trainings: TrainingRuns
+    uploads: UploadStore
     delivering: Delivering
     retention: Retention
     quarantine: Quarantine
@@ -76,6 +81,8 @@ def worker_services(settings: Settings) -> WorkerServices:
         deciding=Deciding(found.configuration, configuring, found.clock),
         ramping=Ramping(found.configuration, configuring, found.analysis, found.clock),
         training=training(settings, found),
+        trainings=found.trainings,
+        uploads=uploads_of(settings, registry_of(settings, found.models)),
         delivering=Delivering(
             found.webhooks, HttpSender(private_addresses=settings.webhook_private_addresses), found.clock
         ),
@@ -90,13 +97,18 @@ def worker_services(settings: Settings) -> WorkerServices:
 
 def training(settings: Settings, found: Stores) -> Training:
     """The training use case in this process; TensorFlow is imported when a kind needs it."""
+    foreseeing = Foreseeing(found.analysis, found.clock)
+    configuring = Configuring(found.configuration, found.clock, METRICS, foreseeing=foreseeing)
+    registry = registry_of(settings, found.models)
     return Training(
         runs=found.trainings,
         store=found.training,
         catalogue=found.catalogue,
         models=found.models,
-        trainer=KerasTrainer(FolderRegistry(settings.models, found.models)),
+        trainer=KerasTrainer(registry),
+        staging=Staging(found.models, found.configuration, configuring, found.clock),
         clock=found.clock,
+        builder=uploads_of(settings, registry),
         ratings=RatingsFiles(),
     )
 

@@ -5,7 +5,10 @@ from pathlib import Path
 
 import click
 
+from lamella.cli.insight import insight, nearest
+from lamella.cli.model_files import export, upload
 from lamella.cli.options import as_json, current_user, data_dir, example, print_json, print_table, settings_of
+from lamella.cli.shadow import shadow
 from lamella.errors import NotFound
 from lamella.services.model_ports import ModelCatalogue, ModelVersion
 from lamella.services.staging import Stage
@@ -14,7 +17,14 @@ from lamella.services.staging import Stage
 @click.group()
 @example("lamella models list")
 def models() -> None:
-    """List, show and verify model versions."""
+    """List, show, verify, upload and export model versions."""
+
+
+models.add_command(insight)
+models.add_command(nearest)
+models.add_command(shadow)
+models.add_command(upload)
+models.add_command(export)
 
 
 @models.command("list")
@@ -38,11 +48,12 @@ def list_models(*, as_json: bool, data_dir: Path | None) -> None:
 @data_dir
 @example("lamella models show mf@3")
 def show(reference: str, data_dir: Path | None) -> None:
-    """Show the version REFERENCE ("mf@3", or "mf" for its live one) as JSON."""
+    """Show the version REFERENCE ("mf@3", or "mf" for its live one) with its manifest as JSON."""
     from lamella.bootstrap.tools import open_tools
 
     with open_tools(settings_of(data_dir=data_dir)) as tools:
-        print_json(_document(_find(tools.models, reference)))
+        version = _find(tools.models, reference)
+        print_json(_document(version) | {"manifest": tools.registry.manifest(version)})
 
 
 @models.command()
@@ -91,7 +102,9 @@ def _row(version: ModelVersion) -> dict[str, object]:
     metrics = ", ".join(f"{name} {value:.4g}" for name, value in version.metrics.items())
     return {
         "version": version.reference,
-        "stage": version.stage + (f" {version.share:.1%}" if version.share else ""),
+        "stage": version.stage
+        + (f" {version.share:.1%}" if version.share else "")
+        + (f": {version.reason}" if version.reason else ""),
         "kind": version.kind,
         "created": f"{version.created_at:%Y-%m-%d %H:%M}",
         "kB": f"{version.size_bytes / 1000:.0f}",

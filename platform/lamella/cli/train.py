@@ -16,7 +16,7 @@ from lamella.config import Settings
 from lamella.errors import InvalidInput, TrainingFault
 from lamella.experiments.model import Json
 from lamella.services.model_ports import TrainingRun
-from lamella.services.training import DONE, Order, plan_training, queue_training
+from lamella.services.training import DONE, STAGES, Order, plan_training, queue_training
 
 if TYPE_CHECKING:
     from lamella.bootstrap.tools import Tools
@@ -46,11 +46,18 @@ _USERS: Final = "Table of the ratings' users.  [default: users.dat or u.user bes
 )
 @click.option("--items", type=click.Path(exists=True, dir_okay=False, path_type=Path), help=_ITEMS)
 @click.option("--users", type=click.Path(exists=True, dir_okay=False, path_type=Path), help=_USERS)
+@click.option(
+    "--stage",
+    type=click.Choice(STAGES),
+    default=STAGES[0],
+    show_default=True,
+    help="Where the version stands once it is published.",
+)
 @click.option("--queue", "is_queued", is_flag=True, help="Leave it to a worker and return at once.")
 @data_dir
 @example(
     "lamella train mf --set embedding_size=32 --set epochs=5",
-    "lamella train textcnn --name titles --queue",
+    "lamella train textcnn --name titles --stage candidate --queue",
     "lamella train gru --ratings ml-1m/ratings.dat --goal choice",
 )
 def train(
@@ -59,6 +66,7 @@ def train(
     pairs: tuple[str, ...],
     seed: int,
     *,
+    stage: str,
     is_queued: bool,
     data_dir: Path | None,
     **source: Path | str | None,
@@ -74,10 +82,11 @@ def train(
     order = Order(
         kind=kind,
         name=name or kind,
-        hyperparameters=_parse(pairs),
+        hyperparameters=parse_pairs(pairs),
         seed=seed,
         by=f"cli:{current_user()}",
         source=_source(**source),
+        stage=stage,
     )
     settings = settings_of(data_dir=data_dir)
     with open_tools(settings) as tools, audited(tools, "train", order.name):
@@ -104,7 +113,7 @@ def _queue(order: Order, settings: Settings, tools: "Tools") -> None:
 def _carry_out(order: Order, tools: "Tools") -> None:
     run = plan_training(order, run_id=uuid.uuid4().hex, trainer=tools.trainer, at=tools.clock.now())
     tools.trainings.put(run)
-    ended = _watched(run, tools)
+    ended = watched(run, tools)
     if ended.status != DONE:
         raise TrainingFault(ended.message)
     click.echo(ended.message)
@@ -113,7 +122,7 @@ def _carry_out(order: Order, tools: "Tools") -> None:
         click.echo(f"  {metric}: {value:.4g}")
 
 
-def _watched(run: TrainingRun, tools: "Tools") -> TrainingRun:
+def watched(run: TrainingRun, tools: "Tools") -> TrainingRun:
     """The run as it ended, after a progress bar on standard error."""
     columns = (
         TextColumn(run.kind),
@@ -146,7 +155,7 @@ def _source(
     return given
 
 
-def _parse(pairs: tuple[str, ...]) -> Mapping[str, Json]:
+def parse_pairs(pairs: tuple[str, ...]) -> Mapping[str, Json]:
     """The hyperparameters; a value that is JSON is read as JSON, another one is text. Raises InvalidInput."""
     found: dict[str, Json] = {}
     for pair in pairs:

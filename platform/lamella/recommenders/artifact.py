@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lamella.errors import ModelCorrupt
+from lamella.experiments.model import Json
 from lamella.recommenders.candidates import look_up
 from lamella.recommenders.encoder import Encoder
 from lamella.recommenders.layers import Tail
+from lamella.recommenders.onnx_network import OnnxNetwork
 from lamella.recommenders.parts import Parts, arrays_of, parts_of
 from lamella.recommenders.side import Placed, Side
 from lamella.services.model_ports import NOBODY, Reader
@@ -34,7 +36,8 @@ class FactorModel:
 
     A `tail` adds what does not factorise to the logit of known items. An `encoder` gives p_u after the reads of the
     request, in place of the vector that was computed when the model was compiled. `side` places an unknown user by
-    attributes. `item_idf` (m,), or empty, is log(all positives / those of the item): see `damped`.
+    attributes. A `network` scores known users in place of the matrices, which then are for unknown ones. `item_idf`
+    (m,), or empty, is log(all positives / those of the item): see `damped`.
     """
 
     user_ids: tuple[str, ...]
@@ -49,6 +52,7 @@ class FactorModel:
     tail: Tail | None = None
     encoder: Encoder | None = None
     side: Side | None = None
+    network: OnnxNetwork | None = None
     item_idf: Floats = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
     user_rows: Mapping[str, int] = field(init=False, repr=False)
     item_rows: Mapping[str, int] = field(init=False, repr=False)
@@ -63,6 +67,18 @@ class FactorModel:
     def reads_history(self) -> bool:
         """Whether what a user has read changes the scores."""
         return self.encoder is not None
+
+    def signature(self) -> dict[str, Json]:
+        """What it takes and gives, and how large it is, for people and clients."""
+        return {
+            "inputs": {"user": "key", "items": "keys", "history": self.reads_history, "attributes": bool(self.side)},
+            "output": "chance of a click at the first rank, 0..1",
+            "runtime": "onnx" if self.network is not None else "matrices",
+            "users": len(self.user_ids),
+            "items": len(self.item_ids),
+            "vector_size": int(self.item_vectors.shape[-1]),
+            "dense_layers": len(self.tail.layers) if self.tail is not None else 0,
+        }
 
     def faults(self) -> list[str]:
         """What makes these matrices unusable, a sentence for each; empty where they can serve."""
@@ -83,6 +99,7 @@ class FactorModel:
             found.append(f"item_idf has shape {self.item_idf.shape}, not {(m,)}, or is not finite")
         found += self.tail.faults(n, m) if self.tail else []
         found += self.encoder.faults(k) if self.encoder else []
+        found += self.network.faults(n, m) if self.network else []
         return found + (self.side.faults() if self.side else [])
 
     def _keyed(self) -> list[tuple[str, Mapping[str, int], int]]:
@@ -114,6 +131,8 @@ class FactorModel:
 
     def logits(self, user: str, reader: Reader = NOBODY) -> Floats:
         """The logit of every item for `user`: (m,) float32."""
+        if self.network is not None and user in self.user_rows:
+            return self.network.logits(self.user_rows[user], self.all_rows)
         return self._logits(self.place(user, reader), slice(None))
 
     def logits_of(self, user: str, items: Sequence[str], reader: Reader = NOBODY) -> Floats:
@@ -122,11 +141,19 @@ class FactorModel:
 
     def logits_at(self, user: str, rows: NDArray[np.int64], reader: Reader = NOBODY) -> Floats:
         """The logit of the items in `rows`, -1 for one that is unknown, for `user`: (len(rows),) float32."""
+        if self.network is not None and user in self.user_rows:
+            return self._network_logits(self.network, self.user_rows[user], rows)
         placed, is_known = self.place(user, reader), rows >= 0
         if is_known.all():
             return self._logits(placed, rows)
         logits = np.full(len(rows), self.unknown_item_bias + self.intercept + placed.bias, dtype=np.float32)
         logits[is_known] = self._logits(placed, rows[is_known])
+        return logits
+
+    def _network_logits(self, network: OnnxNetwork, user: int, rows: NDArray[np.int64]) -> Floats:
+        logits = np.full(len(rows), self.unknown_item_bias + self.intercept, dtype=np.float32)
+        is_known = rows >= 0
+        logits[is_known] = network.logits(user, rows[is_known])
         return logits
 
     def pair_logits(self, users: NDArray[np.int64], items: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -222,7 +249,7 @@ def pack(model: FactorModel) -> bytes:
     buffer = io.BytesIO()
     user_text, user_ends = _join(model.user_ids)
     item_text, item_ends = _join(model.item_ids)
-    parts = Parts(model.tail, model.encoder, model.side, model.item_idf)
+    parts = Parts(model.tail, model.encoder, model.side, model.item_idf, model.network)
     np.savez(
         buffer,
         allow_pickle=False,
@@ -263,6 +290,7 @@ def unpack(packed: bytes, *, source: str) -> FactorModel:
                 tail=parts.tail,
                 encoder=parts.encoder,
                 side=parts.side,
+                network=parts.network,
                 item_idf=parts.item_idf,
             )
     except (ValueError, KeyError, OSError, EOFError, TypeError, IndexError, zipfile.BadZipFile) as error:

@@ -10,7 +10,7 @@ from lamella.recommenders.dataset import MAX_RANK, Dataset
 from lamella.recommenders.hyperparameters import NetworkHyperparameters, number
 from lamella.recommenders.ids import IdNetworks, fitted_ids, learn_ids
 from lamella.recommenders.keras_runtime import Runtime, embedding, start, values
-from lamella.recommenders.kind import Fitted, Kind, Progress
+from lamella.recommenders.kind import Fitted, Kind, Progress, Weights
 from lamella.recommenders.priors import priors_of
 
 
@@ -34,6 +34,14 @@ def fit(dataset: Dataset, chosen: DotHyperparameters, seed: int, progress: Progr
     precisions = {"user_vectors": chosen.reg, "item_vectors": chosen.reg}
     curve = learn_ids(runtime, networks, dataset, chosen, precisions, rng=rng, progress=progress)
     return fitted_ids(networks, _compile(dataset, networks), curve, dataset, rng)
+
+
+def restore(dataset: Dataset, chosen: DotHyperparameters, weights: Weights) -> Fitted:
+    """The factorisation of these weights."""
+    runtime = start(0)
+    networks = _build(runtime, dataset, chosen)
+    weights.fill(networks.chance)
+    return fitted_ids(networks, _compile(dataset, networks), None, dataset, np.random.default_rng(0))
 
 
 def _build(runtime: Runtime, dataset: Dataset, chosen: DotHyperparameters) -> IdNetworks:
@@ -72,4 +80,5 @@ KIND: Final = Kind(
     summary="matrix factorisation by the dot product alone; personal, knows only shown items",
     hyperparameters=DotHyperparameters,
     fit=fit,
+    restore=restore,
 )

@@ -10,7 +10,7 @@ from lamella.recommenders.compiling import Entities, Stranger, assembled, nothin
 from lamella.recommenders.dataset import MAX_RANK, Dataset
 from lamella.recommenders.hyperparameters import NetworkHyperparameters, number
 from lamella.recommenders.keras_runtime import Embedding, Runtime, Tensor, embedding, start, values
-from lamella.recommenders.kind import Fitted, Kind, Progress
+from lamella.recommenders.kind import Fitted, Kind, Progress, Weights
 from lamella.recommenders.layers import Floats
 from lamella.recommenders.priors import priors_of
 from lamella.recommenders.side import Side
@@ -59,6 +59,14 @@ def fit(dataset: Dataset, chosen: FmHyperparameters, seed: int, progress: Progre
         runtime, built.networks, dataset, sides, chosen=chosen, precisions=precisions, rng=rng, progress=progress
     )
     return fitted_sides(built.networks, _compile(dataset, sides, built), dataset, sides, curve=curve, rng=rng)
+
+
+def restore(dataset: Dataset, chosen: FmHyperparameters, weights: Weights) -> Fitted:
+    """The network of these weights."""
+    runtime, sides = start(0), sides_of(dataset)
+    built, rng = _build(runtime, sides, chosen), np.random.default_rng(0)
+    weights.fill(built.networks.chance)
+    return fitted_sides(built.networks, _compile(dataset, sides, built), dataset, sides, curve=None, rng=rng)
 
 
 def _build(runtime: Runtime, sides: Sides, chosen: FmHyperparameters) -> _Built:
@@ -142,4 +150,5 @@ KIND: Final = Kind(
     summary="a factorisation machine over keys and attributes; personal, places the unknown by attributes",
     hyperparameters=FmHyperparameters,
     fit=fit,
+    restore=restore,
 )

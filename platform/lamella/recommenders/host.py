@@ -1,25 +1,30 @@
 """The models of a web process: loaded by reference, warmed, bounded, and safe from any thread. No TensorFlow."""
 
-import contextlib
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lamella.errors import LamellaError, ModelFailed, ModelFault, NotFound, Unavailable
+from lamella.recommenders.ahead import Ahead
 from lamella.recommenders.artifact import FactorModel, Floats, sigmoid
 from lamella.recommenders.candidates import ItemRows, Translations
 from lamella.recommenders.composing import Chance, compose, generator_of
 from lamella.recommenders.shelf import NoItems, Shelf
+from lamella.recommenders.weights import bytes_of
+from lamella.services.canaries import Canaries
 from lamella.services.model_ports import NOBODY, Composition, ModelCatalogue, ModelVersion, Reader, Recall, Scored
-from lamella.services.staging import Stage
+from lamella.services.staging import SHARED, Stage
 
-CAPACITY: Final = 12
+CAPACITY: Final = 32
+CAPACITY_BYTES: Final = 1_000_000_000
+WARM_SECONDS: Final = 10.0
 REFRESH_SECONDS: Final = 5.0
 RETRY_SECONDS: Final = 30.0
 _MISS_SECONDS: Final = 0.5
@@ -31,6 +36,14 @@ class ArtifactStore(Protocol):
 
     def load(self, version: ModelVersion) -> FactorModel:
         """The matrices. Raises ModelCorrupt."""
+        ...
+
+
+class Follower(Protocol):
+    """Whoever wants to know the stages of the versions, each time that the list was read."""
+
+    def follow(self, versions: Sequence[ModelVersion]) -> None:
+        """Takes them over; they come newest first. Must be cheap and must not raise."""
         ...
 
 
@@ -55,9 +68,10 @@ class ModelHost:
     """Recall, rank and re-rank by reference: `mf@3`, or `mf` for its live version.
 
     The list of versions is at most `refresh_seconds` old, so a new version of a bare name serves from then on;
-    `refresh` reads it ahead of time and loads the new version first. `shelf` knows the items. Up to `capacity`
-    versions stay in memory, the least recently used one leaves. A version that cannot be loaded is refused from
-    memory for `retry_seconds`.
+    `refresh` reads it ahead of time and loads the new version first, and the canaries and shadows beside it, for at
+    most `warm_seconds`. `shelf` knows the items. Up to `capacity` versions and `capacity_bytes` stay in memory, the
+    least recently used one leaves; one stays in any case. A version that cannot be loaded is refused from memory for
+    `retry_seconds`. `canaries` answer a share of the units; `followers` are told of every list.
     """
 
     def __init__(
@@ -67,14 +81,22 @@ class ModelHost:
         *,
         shelf: Shelf | None = None,
         capacity: int = CAPACITY,
+        capacity_bytes: int = CAPACITY_BYTES,
         refresh_seconds: float = REFRESH_SECONDS,
         retry_seconds: float = RETRY_SECONDS,
+        warm_seconds: float = WARM_SECONDS,
+        canaries: Canaries | None = None,
+        followers: Sequence[Follower] = (),
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store, self._catalogue, self._monotonic = store, catalogue, monotonic
         self._shelf = shelf or Shelf(NoItems())
         self._capacity, self._refresh_seconds, self._retry_seconds = capacity, refresh_seconds, retry_seconds
+        self._capacity_bytes, self._canaries = capacity_bytes, canaries or Canaries()
+        self._followers: Sequence[Follower] = (self._canaries, *followers)
+        self._ahead = Ahead(patience_seconds=warm_seconds)
         self._models: OrderedDict[str, FactorModel] = OrderedDict()
+        self._bytes: dict[str, int] = {}
         self._refusals: dict[str, _Refusal] = {}
         self._loading: dict[str, threading.Lock] = {}
         self._translations = Translations()
@@ -101,17 +123,47 @@ class ModelHost:
             self._shelf.refresh()
 
     def warm(self, references: Sequence[str]) -> Sequence[str]:
-        """Those of `references` that are now in memory and have answered once. Raises nothing for the others."""
-        warmed = []
-        for reference in references:
-            with contextlib.suppress(LamellaError):
-                self.recall(reference, "", Recall(count=1))
-                warmed.append(reference)
-        return warmed
+        """Those of `references` that are now in memory and have answered once. Raises nothing for the others.
+
+        One that hangs is left to itself after a while.
+        """
+        warmed: list[str] = []
+
+        def ask(reference: str) -> None:
+            self.recall(reference, "", Recall(count=1))
+            warmed.append(reference)
+
+        names = frozenset(references)
+        beside = [each.reference for each in self._listing.versions if each.stage in SHARED and each.name in names]
+        self._ahead.run({reference: partial(ask, reference) for reference in (*references, *beside)})
+        return [reference for reference in references if reference in warmed]
+
+    def resolve(self, model: str, unit: str) -> str:
+        """The reference that `model` means for `unit`: of a bare name its canary's or its live version's.
+
+        What names a version, or nothing that is known, stays as it is. Raises nothing.
+        """
+        if "@" in model:
+            return model
+        try:
+            live = self._fresh(self._refresh_seconds).by_name.get(model)
+        except LamellaError:
+            return model
+        if live is None:
+            return model
+        if model not in self._bare_names:
+            self._bare_names |= {model}
+        return self._canaries.canary_of(model, unit) or live.reference
+
+    def item_count(self, model: str) -> int:
+        """How many items the model knows; 0 where it is not in memory."""
+        factors = self._held(model)
+        return 0 if factors is None else len(factors.item_ids)
 
     def is_prompt(self, model: str) -> bool:
-        """Whether `model` is in memory, so that it answers within milliseconds and needs no deadline."""
-        return self._held(model) is not None
+        """Whether `model` is in memory as matrices, so that it answers within milliseconds and needs no deadline."""
+        factors = self._held(model)
+        return factors is not None and factors.network is None
 
     def reads_history(self, model: str) -> bool:
         """Whether `model`, where it is in memory, looks at what the unit has read."""
@@ -238,12 +290,18 @@ class ModelHost:
             except ModelFault as error:
                 self._refusals[reference] = _Refusal(error, self._monotonic() + self._retry_seconds)
                 raise
+            size = bytes_of(factors)
             with self._lock:
                 self._refusals.pop(reference, None)
-                self._models[reference] = factors
-                while len(self._models) > self._capacity:
-                    self._translations.forget(self._models.popitem(last=False)[0])
+                self._models[reference], self._bytes[reference] = factors, size
+                while len(self._models) > 1 and self._is_full():
+                    leaving = self._models.popitem(last=False)[0]
+                    del self._bytes[leaving]
+                    self._translations.forget(leaving)
             return factors
+
+    def _is_full(self) -> bool:
+        return len(self._models) > self._capacity or sum(self._bytes.values()) > self._capacity_bytes
 
     def _fresh(self, seconds: float) -> _Listing:
         """The listing, read again where it is older than `seconds`; while one thread reads, the others take the old."""
@@ -267,11 +325,14 @@ class ModelHost:
         versions = tuple(self._catalogue.all())
         by_name = {each.reference: each for each in versions}
         by_name |= {each.name: each for each in versions if each.stage == Stage.LIVE}
-        for name in self._bare_names & by_name.keys():
-            with contextlib.suppress(ModelFault):
-                if by_name[name].reference not in self._models:
-                    self._load(by_name[name])
+        wanted = [by_name[name] for name in self._bare_names & by_name.keys()]
+        wanted += [each for each in versions if each.stage in SHARED and each.name in self._bare_names]
+        missing = {each.reference: each for each in wanted if each.reference not in self._models}
+        if missing:
+            self._ahead.run({reference: partial(self._load, version) for reference, version in missing.items()})
         self._listing = _Listing(versions=versions, by_name=by_name, read_at=self._monotonic())
+        for follower in self._followers:
+            follower.follow(versions)
 
 
 def best_rows(values: NDArray[np.float32], count: int) -> NDArray[np.int64]:

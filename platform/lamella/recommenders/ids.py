@@ -10,7 +10,7 @@ from lamella.recommenders.dataset import Dataset, Impressions
 from lamella.recommenders.hyperparameters import NetworkHyperparameters
 from lamella.recommenders.keras_runtime import Network, Runtime, Variable, normal_penalty, saved
 from lamella.recommenders.kind import Fitted, Progress
-from lamella.recommenders.learning import CURVE, Batch, Course, Curve, learn
+from lamella.recommenders.learning import Batch, Course, Curve, learn, packed
 from lamella.recommenders.probing import probe_error, probe_pairs
 
 
@@ -52,15 +52,13 @@ def learn_ids(
 
 
 def fitted_ids(
-    networks: IdNetworks, factors: FactorModel, curve: Curve, dataset: Dataset, rng: np.random.Generator
+    networks: IdNetworks, factors: FactorModel, curve: Curve | None, dataset: Dataset, rng: np.random.Generator
 ) -> Fitted:
     """The fitted kind: `factors` compared with the network on a probe batch, and the network's file."""
     users, items = probe_pairs(dataset, rng)
     first = np.zeros(len(users), dtype=np.int32)
     error = probe_error(factors, dataset, users, items, networks.chance.predict_on_batch([users, items, first]))
-    return Fitted(
-        factors=factors, files={"model.keras": saved(networks.chance), CURVE: curve.packed()}, probe_error=error
-    )
+    return Fitted(factors=factors, files={"model.keras": saved(networks.chance), **packed(curve)}, probe_error=error)
 
 
 def shuffled_batches(impressions: Impressions, batch_size: int, rng: np.random.Generator) -> Iterator[Batch]:

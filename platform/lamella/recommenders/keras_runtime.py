@@ -35,6 +35,7 @@ class Variable(Protocol):
     """The part of a Keras variable that training uses; `path` names it within its network."""
 
     path: str
+    shape: Sequence[int]
 
     def assign(self, value: NDArray[np.floating]) -> object:
         """The new value in place of the old one, of the same shape."""
@@ -74,6 +75,7 @@ class Network(Protocol):
     """The part of a Keras model that training uses."""
 
     trainable_variables: Sequence[Variable]
+    weights: Sequence[Variable]
 
     def __call__(self, inputs: object, *, training: bool = False) -> Tensor:
         """The outputs for a batch."""
@@ -89,6 +91,10 @@ class Network(Protocol):
 
     def predict_on_batch(self, inputs: object) -> NDArray[np.float32]:
         """The outputs for a batch, as an array."""
+        ...
+
+    def load_weights(self, path: Path) -> None:
+        """Every weight replaced by those of a file that has them all. Raises ValueError where it does not fit."""
         ...
 
     def save(self, path: Path) -> None:

@@ -4,10 +4,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeAlias
 
+from lamella.errors import InvalidInput
 from lamella.experiments.model import Json
 from lamella.recommenders.artifact import FactorModel
 from lamella.recommenders.dataset import Dataset
 from lamella.recommenders.hyperparameters import H, parse, unparse
+from lamella.recommenders.keras_runtime import Network
 
 Progress: TypeAlias = Callable[[float, str], None]
 """Told the share done (0..1) and a line for people."""
@@ -27,10 +29,19 @@ class Fitted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Weights:
+    """Weights from outside: `fill` gives them to a network or raises, `words` is the vocabulary that they are for."""
+
+    fill: Callable[[Network], None]
+    words: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Kind(Generic[H]):
     """A registered model kind. `fit` takes the dataset, the hyperparameters, a seed and whom to tell the progress.
 
-    A kind that does not need the log is fitted on a dataset without impressions.
+    A kind that does not need the log is fitted on a dataset without impressions. `restore` builds the network for a
+    dataset's tables, gives it weights and compiles it; None where the kind takes none.
     """
 
     name: str
@@ -38,6 +49,18 @@ class Kind(Generic[H]):
     hyperparameters: type[H]
     fit: Callable[[Dataset, H, int, Progress], Fitted]
     needs_log: bool = True
+    restore: Callable[[Dataset, H, Weights], Fitted] | None = None
+
+    @property
+    def takes_weights(self) -> bool:
+        """Whether weights can be uploaded for it."""
+        return self.restore is not None
+
+    def restored(self, dataset: Dataset, values: Mapping[str, Json], weights: Weights) -> Fitted:
+        """The model of these weights, compiled. Raises InvalidInput, ModelFailed, TrainingFault without TensorFlow."""
+        if self.restore is None:
+            raise InvalidInput(f"a {self.name} cannot be built from weights")
+        return self.restore(dataset, parse(self.name, self.hyperparameters, values), weights)
 
     def complete(self, values: Mapping[str, Json]) -> dict[str, Json]:
         """Every hyperparameter, `values` before the defaults. Raises InvalidInput listing each fault."""
@@ -68,6 +91,15 @@ class AnyKind(Protocol):
 
     def complete(self, values: Mapping[str, Json]) -> dict[str, Json]:
         """Every hyperparameter, `values` before the defaults. Raises InvalidInput listing each fault."""
+        ...
+
+    @property
+    def takes_weights(self) -> bool:
+        """Whether weights can be uploaded for it."""
+        ...
+
+    def restored(self, dataset: Dataset, values: Mapping[str, Json], weights: Weights) -> Fitted:
+        """The model of these weights, compiled. Raises InvalidInput, ModelFailed, TrainingFault."""
         ...
 
     def train(self, dataset: Dataset, values: Mapping[str, Json], *, seed: int, progress: Progress) -> Fitted:

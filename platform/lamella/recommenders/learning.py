@@ -59,6 +59,11 @@ class Curve(NamedTuple):
         return json.dumps(self._asdict()).encode()
 
 
+def packed(curve: Curve | None) -> dict[str, bytes]:
+    """The file of the curve by its name; none where nothing was learned."""
+    return {} if curve is None else {CURVE: curve.packed()}
+
+
 def learn(
     runtime: Runtime,
     course: Course,

@@ -10,7 +10,7 @@ from lamella.recommenders.dataset import MAX_RANK, Dataset
 from lamella.recommenders.hyperparameters import NetworkHyperparameters
 from lamella.recommenders.ids import IdNetworks, fitted_ids, learn_ids
 from lamella.recommenders.keras_runtime import Runtime, embedding, start, values
-from lamella.recommenders.kind import Fitted, Kind, Progress
+from lamella.recommenders.kind import Fitted, Kind, Progress, Weights
 from lamella.recommenders.priors import priors_of
 
 
@@ -40,6 +40,14 @@ def fit(dataset: Dataset, chosen: MfHyperparameters, seed: int, progress: Progre
     rng = np.random.default_rng(seed)
     curve = learn_ids(runtime, networks, dataset, chosen, precisions, rng=rng, progress=progress)
     return fitted_ids(networks, _compile(dataset, networks), curve, dataset, rng)
+
+
+def restore(dataset: Dataset, chosen: MfHyperparameters, weights: Weights) -> Fitted:
+    """The factorisation of these weights."""
+    runtime = start(0)
+    networks = _build(runtime, dataset, chosen)
+    weights.fill(networks.chance)
+    return fitted_ids(networks, _compile(dataset, networks), None, dataset, np.random.default_rng(0))
 
 
 def _build(runtime: Runtime, dataset: Dataset, chosen: MfHyperparameters) -> IdNetworks:
@@ -83,4 +91,5 @@ KIND: Final = Kind(
     summary="matrix factorisation with user and item biases and a sigmoid output; personal, knows only shown items",
     hyperparameters=MfHyperparameters,
     fit=fit,
+    restore=restore,
 )

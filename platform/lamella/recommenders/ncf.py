@@ -12,7 +12,7 @@ from lamella.recommenders.dataset import MAX_RANK, Dataset
 from lamella.recommenders.hyperparameters import DenseHyperparameters
 from lamella.recommenders.ids import IdNetworks, fitted_ids, learn_ids
 from lamella.recommenders.keras_runtime import Embedding, Runtime, Weighted, dense, embedding, start, values
-from lamella.recommenders.kind import Fitted, Kind, Progress
+from lamella.recommenders.kind import Fitted, Kind, Progress, Weights
 from lamella.recommenders.layers import Layer
 from lamella.recommenders.priors import priors_of
 
@@ -48,6 +48,13 @@ def fit(dataset: Dataset, chosen: NcfHyperparameters, seed: int, progress: Progr
     precisions = vectors | kernels | biases
     curve = learn_ids(runtime, built.networks, dataset, chosen, precisions, rng=rng, progress=progress)
     return fitted_ids(built.networks, _compile(dataset, built), curve, dataset, rng)
+
+
+def restore(dataset: Dataset, chosen: NcfHyperparameters, weights: Weights) -> Fitted:
+    """The network of these weights."""
+    built = _build(start(0), dataset, chosen)
+    weights.fill(built.networks.chance)
+    return fitted_ids(built.networks, _compile(dataset, built), None, dataset, np.random.default_rng(0))
 
 
 def _build(runtime: Runtime, dataset: Dataset, chosen: NcfHyperparameters) -> _Built:
@@ -115,4 +122,5 @@ KIND: Final = Kind(
     summary="NeuMF: a weighted product of vectors beside dense layers; personal, knows only shown items",
     hyperparameters=NcfHyperparameters,
     fit=fit,
+    restore=restore,
 )

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from lamella.recommenders.encoder import Encoder
 from lamella.recommenders.fields import field_of
 from lamella.recommenders.layers import Floats, Layer, Tail
+from lamella.recommenders.onnx_network import OnnxNetwork, network_of
 from lamella.recommenders.side import Side
 
 Arrays = Mapping[str, NDArray[np.generic]]
@@ -23,6 +24,7 @@ class Parts(NamedTuple):
     encoder: Encoder | None
     side: Side | None
     item_idf: Floats
+    network: OnnxNetwork | None = None
 
 
 def arrays_of(parts: Parts) -> dict[str, NDArray[np.generic]]:
@@ -48,13 +50,15 @@ def arrays_of(parts: Parts) -> dict[str, NDArray[np.generic]]:
         arrays |= {"side": _text(document), "side.table": side.table, "side.linear": side.linear}
         arrays |= {"side.start": side.start, "side.bias": np.array([side.start_bias]), "side.centre": side.centre}
         arrays |= _layer_arrays("side", side.layers)
+    if parts.network is not None:
+        arrays |= parts.network.arrays()
     return arrays
 
 
 def parts_of(arrays: Arrays) -> Parts:
     """The parts that `arrays_of` wrote. Raises KeyError, TypeError or ValueError where they are none."""
     idf = _floats(arrays[_IDF]) if _IDF in arrays else np.zeros(0, dtype=np.float32)
-    return Parts(_tail(arrays), _encoder(arrays), _side(arrays), idf)
+    return Parts(_tail(arrays), _encoder(arrays), _side(arrays), idf, network_of(arrays))
 
 
 def _tail(arrays: Arrays) -> Tail | None:

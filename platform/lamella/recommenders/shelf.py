@@ -33,6 +33,10 @@ class NoItems:
         """Nothing."""
         return ()
 
+    def find(self, keys: Sequence[str]) -> Sequence[Item]:  # noqa: ARG002 - the port's signature
+        """Nothing."""
+        return ()
+
 
 class Shelf:
     """The items of the catalogue in memory, at most `refresh_seconds` old once `refresh` is called as often.

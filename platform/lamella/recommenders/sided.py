@@ -21,7 +21,7 @@ from lamella.recommenders.hyperparameters import NetworkHyperparameters
 from lamella.recommenders.ids import shuffled_blocks
 from lamella.recommenders.keras_runtime import Network, Runtime, Variable, normal_penalty, saved
 from lamella.recommenders.kind import Fitted, Progress
-from lamella.recommenders.learning import CURVE, Batch, Course, Curve, learn
+from lamella.recommenders.learning import Batch, Course, Curve, learn, packed
 from lamella.recommenders.probing import probe_pairs
 from lamella.services.model_ports import Reader
 
@@ -154,7 +154,7 @@ def fitted_sides(
     dataset: Dataset,
     sides: Sides,
     *,
-    curve: Curve,
+    curve: Curve | None,
     rng: np.random.Generator,
 ) -> Fitted:
     """The fitted kind: `factors` compared with the network for known users, and for unknown ones by attributes."""
@@ -175,6 +175,4 @@ def fitted_sides(
             for user, item in zip(asked.tolist(), wanted.tolist(), strict=True)
         ]
         error = max(error, float(np.abs(np.concatenate(served).astype(np.float64) - chances).max()))
-    return Fitted(
-        factors=factors, files={"model.keras": saved(networks.chance), CURVE: curve.packed()}, probe_error=error
-    )
+    return Fitted(factors=factors, files={"model.keras": saved(networks.chance), **packed(curve)}, probe_error=error)

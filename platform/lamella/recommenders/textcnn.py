@@ -23,8 +23,8 @@ from lamella.recommenders.keras_runtime import (
     start,
     values,
 )
-from lamella.recommenders.kind import Fitted, Kind, Progress
-from lamella.recommenders.learning import CURVE, Batch, Course, learn
+from lamella.recommenders.kind import Fitted, Kind, Progress, Weights
+from lamella.recommenders.learning import Batch, Course, Curve, learn, packed
 from lamella.recommenders.priors import Priors, priors_of, residual_biases
 from lamella.recommenders.probing import probe_error, probe_pairs
 from lamella.recommenders.vocabulary import Vocabulary
@@ -103,6 +103,18 @@ def fit(dataset: Dataset, chosen: TextCnnHyperparameters, seed: int, progress: P
     rng = np.random.default_rng(seed)
     curve = learn(runtime, course, epochs=chosen.epochs, learning_rate=chosen.learning_rate, rng=rng, progress=progress)
     networks.tables["item_residual"].assign(_residuals(dataset, _compile(dataset, networks, tokens), priors)[:, None])
+    return _fitted(networks, dataset, tokens, vocabulary, rng=rng, curve=curve)
+
+
+def _fitted(
+    networks: _Networks,
+    dataset: Dataset,
+    tokens: NDArray[np.int32],
+    vocabulary: Vocabulary,
+    *,
+    rng: np.random.Generator,
+    curve: Curve | None,
+) -> Fitted:
     factors = _compile(dataset, networks, tokens)
     users, items = probe_pairs(dataset, rng)
     first = np.zeros(len(users), dtype=np.int32)
@@ -111,9 +123,18 @@ def fit(dataset: Dataset, chosen: TextCnnHyperparameters, seed: int, progress: P
     files = {
         "model.keras": saved(networks.chance),
         "vocabulary.json": json.dumps(vocabulary.words).encode(),
-        CURVE: curve.packed(),
+        **packed(curve),
     }
     return Fitted(factors=factors, files=files, probe_error=error)
+
+
+def restore(dataset: Dataset, chosen: TextCnnHyperparameters, weights: Weights) -> Fitted:
+    """The network of these weights, which read titles in the words that came with them."""
+    vocabulary = Vocabulary(weights.words)
+    tokens = vocabulary.encode(dataset.titles, length=chosen.title_words)
+    networks = _build(start(0), dataset, chosen, len(vocabulary))
+    weights.fill(networks.chance)
+    return _fitted(networks, dataset, tokens, vocabulary, rng=np.random.default_rng(0), curve=None)
 
 
 def item_batches(
@@ -205,4 +226,5 @@ KIND: Final = Kind(
     summary="a convolutional network over headline words meets each reader's taste; places brand-new items by text",
     hyperparameters=TextCnnHyperparameters,
     fit=fit,
+    restore=restore,
 )

@@ -1,5 +1,6 @@
 """The trainer behind the training use case: from the log to a published version, in this process."""
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
@@ -10,12 +11,14 @@ from lamella.recommenders import popularity
 from lamella.recommenders.artifact import FactorModel
 from lamella.recommenders.dataset import Dataset, Outcome, build, without_log
 from lamella.recommenders.evaluation import evaluate
-from lamella.recommenders.kind import Progress
+from lamella.recommenders.kind import Fitted, Progress
 from lamella.recommenders.kinds import kind_named
 from lamella.recommenders.rated import Split, build_ratings
-from lamella.recommenders.registry import FolderRegistry, TrainedModel, check_name
+from lamella.recommenders.registry import Registry, TrainedModel, check_name
+from lamella.recommenders.table_rows import ROWS, rows_of_dataset
 from lamella.services.model_ports import Item, ModelVersion, TrainingLog, TrainingRun
 from lamella.services.ratings_ports import Ratings
+from lamella.services.staging import Stage
 
 _FITTING_SHARE: Final = 0.95
 _SOURCE: Final = ("file", "goal", "split", "items", "users")
@@ -26,7 +29,7 @@ _SPLITS: Final[Mapping[str, str]] = {"rating": Split.RANDOM.value, "choice": Spl
 class KerasTrainer:
     """Trains the registered kinds and publishes them to a registry. TensorFlow is imported when a kind needs it."""
 
-    def __init__(self, registry: FolderRegistry) -> None:
+    def __init__(self, registry: Registry) -> None:
         self._registry = registry
 
     def check(self, kind: str, name: str, hyperparameters: Mapping[str, Json]) -> Mapping[str, Json]:
@@ -62,7 +65,7 @@ class KerasTrainer:
         at: datetime,
         progress: Progress,
     ) -> ModelVersion:
-        """The version that was trained on `log`, or None on the catalogue alone, and published.
+        """The version that was trained on `log`, or None on the catalogue alone, and published as a candidate.
 
         `progress` is called from this thread. Raises InvalidInput, TrainingFault or ModelFailed; nothing is
         published then.
@@ -80,13 +83,21 @@ class KerasTrainer:
         trained = TrainedModel(
             kind=run.kind,
             factors=fitted.factors,
-            files=fitted.files,
+            files={**fitted.files, **_rows(dataset, fitted)},
             probe_error=fitted.probe_error,
             hyperparameters=hyperparameters,
             metrics=_measured(fitted.factors, dataset, seed=run.seed) if log else {},
             stamp=_stamp(run, log, dataset),
         )
-        return self._registry.publish(trained, name=run.name, at=at)
+        return self._registry.publish(trained, name=run.name, at=at, stage=Stage.CANDIDATE)
+
+
+def _rows(dataset: Dataset, fitted: Fitted) -> dict[str, bytes]:
+    """Which user and item each row of the network is; nothing where there is no network."""
+    if "model.keras" not in fitted.files:
+        return {}
+    words = json.loads(fitted.files.get("vocabulary.json", b"[]"))
+    return {ROWS: rows_of_dataset(dataset, words=words)}
 
 
 def _measured(model: FactorModel, dataset: Dataset, *, seed: int) -> dict[str, float]:

@@ -11,7 +11,7 @@ from lamella.recommenders.dataset import MAX_RANK, Dataset
 from lamella.recommenders.deep import first_layer_parts
 from lamella.recommenders.hyperparameters import DenseHyperparameters
 from lamella.recommenders.keras_runtime import Embedding, Runtime, Tensor, Weighted, dense, embedding, start, values
-from lamella.recommenders.kind import Fitted, Kind, Progress
+from lamella.recommenders.kind import Fitted, Kind, Progress, Weights
 from lamella.recommenders.layers import Floats, Layer, forward
 from lamella.recommenders.priors import priors_of
 from lamella.recommenders.side import Side
@@ -57,6 +57,14 @@ def fit(dataset: Dataset, chosen: TwoTowerHyperparameters, seed: int, progress: 
         runtime, built.networks, dataset, sides, chosen=chosen, precisions=precisions, rng=rng, progress=progress
     )
     return fitted_sides(built.networks, _compile(dataset, sides, built), dataset, sides, curve=curve, rng=rng)
+
+
+def restore(dataset: Dataset, chosen: TwoTowerHyperparameters, weights: Weights) -> Fitted:
+    """The network of these weights."""
+    runtime, sides = start(0), sides_of(dataset)
+    built, rng = _build(runtime, sides, chosen), np.random.default_rng(0)
+    weights.fill(built.networks.chance)
+    return fitted_sides(built.networks, _compile(dataset, sides, built), dataset, sides, curve=None, rng=rng)
 
 
 def _build(runtime: Runtime, sides: Sides, chosen: TwoTowerHyperparameters) -> _Built:
@@ -140,4 +148,5 @@ KIND: Final = Kind(
     summary="a user tower and an item tower over keys and attributes meet as a dot product; made for recall",
     hyperparameters=TwoTowerHyperparameters,
     fit=fit,
+    restore=restore,
 )

@@ -2,13 +2,15 @@
 
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, Protocol, TypeAlias
+from typing import Final, NamedTuple, Protocol
 
-from lamella.errors import LamellaError, ModelCorrupt, ModelFailed, ModelFault, NotFound, Unavailable
+from lamella.errors import LamellaError, ModelCorrupt, ModelFault, NotFound, Unavailable
+from lamella.services.canaries import Canaries
+from lamella.services.guarding import Call, Guard, LateModel
 from lamella.services.model_ports import Composition, Reader, Recall, Recommender, Scored
+from lamella.services.shadowing import Answered, Shadowing
 from lamella.services.stages import Stages, blend, stand_ins
 
 RECALL: Final = "recall"
@@ -16,9 +18,6 @@ RANK: Final = "rank"
 RERANK: Final = "rerank"
 
 _LAST_PATIENCE: Final = 10
-_THREADS: Final = 4
-
-Call: TypeAlias = Callable[[str], Scored]
 
 
 class StageObserver(Protocol):
@@ -56,16 +55,27 @@ class Course:
     fallbacks: dict[str, str] = field(default_factory=dict)
 
 
-class _LateModel(Unavailable):
-    """A model that was not in memory did not answer within the stage's deadline."""
+class Models(NamedTuple):
+    """The references that recall and rank for one unit; the second is empty where nothing ranks."""
+
+    recall: str
+    rank: str
+
+
+class _Step(NamedTuple):
+    """One stage of one request: how a model is asked, and of what size the slate is."""
+
+    stage: str
+    call: Call
+    asked: Asked
+    size: int
 
 
 class Cascade:
     """Runs the stages.
 
-    A model in memory answers in the caller's thread: its time is bounded by its size, and a thread cannot be stopped.
-    One that must first be loaded runs in a small pool, under `deadline_seconds`; late, it goes on loading for the
-    next request while its stand-in answers.
+    A `Guard` decides whose thread a model runs in and how long it is waited for. `canaries` are told how versions
+    that they watch did; `shadowing` is offered what a version with a shadow answered.
     """
 
     def __init__(
@@ -74,30 +84,38 @@ class Cascade:
         *,
         deadline_seconds: float,
         observer: StageObserver | None = None,
+        canaries: Canaries | None = None,
+        shadowing: Shadowing | None = None,
         monotonic: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self._recommender, self._deadline_seconds, self._monotonic = recommender, deadline_seconds, monotonic
+        self._recommender, self._monotonic = recommender, monotonic
         self._observer = observer or NoObserver()
-        self._pool = ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="lamella-stage")
+        self._canaries, self._shadowing = canaries or Canaries(), shadowing or Shadowing()
+        self._guard = Guard(recommender.is_prompt, deadline_seconds=deadline_seconds)
 
     def close(self) -> None:
-        """Lets go of the pool; a model that is still loading is not waited for."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        """Lets go of the threads; a model that is still loading is not waited for."""
+        self._guard.close()
 
-    def reads_history(self, stages: Stages) -> bool:
-        """Whether a model of these stages looks at what the unit has read."""
-        return any(self._recommender.reads_history(each) for each in (stages.recall_model, stages.rank_model) if each)
+    def models(self, stages: Stages, unit: str) -> Models:
+        """The versions that the stages mean for the unit: its canary or the live one of a name without a number."""
+        resolve = self._recommender.resolve
+        return Models(resolve(stages.recall_model, unit), resolve(stages.rank_model, unit) if stages.rank_model else "")
 
-    def run(self, stages: Stages, asked: Asked, course: Course) -> tuple[Scored, str]:
+    def reads_history(self, models: Models) -> bool:
+        """Whether one of these looks at what the unit has read."""
+        return any(self._recommender.reads_history(each) for each in models if each)
+
+    def run(self, stages: Stages, models: Models, asked: Asked, course: Course) -> tuple[Scored, str]:
         """The slate, best first, and the source of its items; `course` is told what happened on the way.
 
         Raises NotFound where no model is published, ModelFault or Unavailable where none of those tried answers.
         """
-        recalled = self._recall(stages, asked, course)
-        ranked = self._rank(stages, asked, recalled, course)
+        recalled = self._recall(stages, models.recall, asked, course)
+        ranked = self._rank(stages, models.rank, asked, recalled, course)
         return self._rerank(stages, asked, ranked, course), recalled.source
 
-    def _recall(self, stages: Stages, asked: Asked, course: Course) -> Scored:
+    def _recall(self, stages: Stages, model: str, asked: Asked, course: Course) -> Scored:
         wanted = Recall(
             count=stages.recall_count,
             exclude=asked.exclude,
@@ -109,18 +127,18 @@ class Cascade:
         def call(model: str) -> Scored:
             return self._recommender.recall(model, asked.unit, wanted, asked.reader)
 
-        return self._stage(RECALL, stages.recall_model, call, course)
+        return self._stage(_Step(RECALL, call, asked, stages.slate_size), model, course)
 
-    def _rank(self, stages: Stages, asked: Asked, recalled: Scored, course: Course) -> Scored:
+    def _rank(self, stages: Stages, model: str, asked: Asked, recalled: Scored, course: Course) -> Scored:
         """The candidates in their final order of relevance; that of recall where no ranker answers."""
-        if not stages.rank_model or not recalled.items:
+        if not model or not recalled.items:
             return recalled
 
         def call(model: str) -> Scored:
             return self._recommender.rank(model, asked.unit, recalled.items, asked.reader)
 
         try:
-            ranked = self._stage(RANK, stages.rank_model, call, course)
+            ranked = self._stage(_Step(RANK, call, asked, stages.slate_size), model, course)
         except (ModelFault, NotFound, Unavailable):
             return recalled
         return blend(recalled, ranked, stages.rank_weight)
@@ -139,8 +157,12 @@ class Cascade:
         )
         if not composition.is_head and ordered.items:
             model = course.models.get(RANK, course.models[RECALL])
+
+            def call(model: str) -> Scored:
+                return self._recommender.compose(model, ordered, composition)
+
             try:
-                composed = self._timed(RERANK, lambda: self._recommender.compose(model, ordered, composition))
+                composed = self._timed(RERANK, lambda: self._guard.call(model, call))
             except (ModelFault, NotFound, Unavailable) as error:
                 course.fallbacks[RERANK] = reason_of(error)
             else:
@@ -149,20 +171,20 @@ class Cascade:
         size = stages.slate_size
         return Scored(items=ordered.items[:size], scores=ordered.scores[:size], source=ordered.source)
 
-    def _stage(self, stage: str, wanted: str, call: Call, course: Course) -> Scored:
+    def _stage(self, step: _Step, wanted: str, course: Course) -> Scored:
         """The answer of `wanted`, or of the first of its stand-ins that answers. Raises the error of `wanted`."""
-        return self._timed(stage, lambda: self._first_answer(stage, wanted, call, course))
+        return self._timed(step.stage, lambda: self._first_answer(step, wanted, course))
 
-    def _first_answer(self, stage: str, wanted: str, call: Call, course: Course) -> Scored:
+    def _first_answer(self, step: _Step, wanted: str, course: Course) -> Scored:
         try:
-            scored = self._attempt(wanted, call, self._deadline_seconds)
+            scored = self._attempt(step, wanted)
         except (ModelFault, NotFound, Unavailable) as error:
-            course.fallbacks[stage] = reason_of(error)
-            scored = self._stand_in(wanted, call, error)
-        course.models[stage] = scored.model
+            course.fallbacks[step.stage] = reason_of(error)
+            scored = self._stand_in(step, wanted, error)
+        course.models[step.stage] = scored.model
         return scored
 
-    def _stand_in(self, wanted: str, call: Call, error: LamellaError) -> Scored:
+    def _stand_in(self, step: _Step, wanted: str, error: LamellaError) -> Scored:
         """The answer of the first stand-in that gives one; a late `wanted` is waited for in the end."""
         versions = self._recommender.versions()
         if not versions:
@@ -173,28 +195,37 @@ class Cascade:
             ) from error
         for reference in stand_ins(wanted, versions):
             try:
-                return self._attempt(reference, call, self._deadline_seconds)
+                return self._attempt(step, reference)
             except (ModelFault, NotFound, Unavailable):
                 continue
-        if isinstance(error, _LateModel):
-            return self._attempt(wanted, call, self._deadline_seconds * _LAST_PATIENCE)
+        if isinstance(error, LateModel):
+            return self._guard.call(wanted, step.call, patience=_LAST_PATIENCE)
         raise error
 
-    def _attempt(self, model: str, call: Call, seconds: float) -> Scored:
+    def _attempt(self, step: _Step, model: str) -> Scored:
         """The answer of `model`. Raises ModelFault, NotFound or Unavailable, whatever went wrong in it."""
+        started = self._monotonic()
         try:
-            if self._recommender.is_prompt(model):
-                return call(model)
-            waiting = self._pool.submit(call, model)
-            try:
-                return waiting.result(timeout=seconds)
-            except TimeoutError:
-                waiting.cancel()
-                raise _LateModel(f"model {model!r} did not answer within {seconds:g} s; try again") from None
+            scored = self._guard.call(model, step.call)
         except LamellaError:
+            self._canaries.failed(model)
             raise
-        except Exception as error:
-            raise ModelFailed(f"model {model!r} raised {type(error).__name__}: {error}") from error
+        seconds = self._monotonic() - started
+        self._canaries.answered(model, seconds)
+        if self._shadowing.accompanies(scored.model):
+            count, seed = self._recommender.item_count, step.asked.seed
+            self._shadowing.offer(
+                Answered(
+                    stage=step.stage,
+                    scored=scored,
+                    seconds=seconds,
+                    call=step.call,
+                    count=count,
+                    seed=seed,
+                    k=step.size,
+                )
+            )
+        return scored
 
     def _timed(self, stage: str, work: Callable[[], Scored]) -> Scored:
         started = self._monotonic()
@@ -208,7 +239,7 @@ def reason_of(error: LamellaError) -> str:
     """The stable word for why a model did not answer: missing, late, unavailable, corrupt or failed."""
     if isinstance(error, NotFound):
         return "missing"
-    if isinstance(error, _LateModel):
+    if isinstance(error, LateModel):
         return "late"
     if isinstance(error, Unavailable):
         return "unavailable"

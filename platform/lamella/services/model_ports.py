@@ -29,6 +29,10 @@ class Catalogue(Protocol):
         """Every item, by key."""
         ...
 
+    def find(self, keys: Sequence[str]) -> Sequence[Item]:
+        """Those of `keys` that there are, in any order."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelVersion:
@@ -36,7 +40,8 @@ class ModelVersion:
 
     `digest` is the SHA-256 over the serving artifact. `metrics` are the offline metrics; `stamp` says which data
     trained it (rows, from, until, seed). All of that never changes; `stage` does, and `share`, the share of traffic
-    that a shadow or a canary takes: see `lamella.services.staging`.
+    that a shadow or a canary takes: see `lamella.services.staging`. It has had its stage since `staged_at`, for
+    `reason` where one was given.
     """
 
     name: str
@@ -50,6 +55,8 @@ class ModelVersion:
     stamp: Mapping[str, Json]
     stage: str = "live"
     share: float = 0.0
+    reason: str = ""
+    staged_at: datetime | None = field(default=None, compare=False)
 
     @property
     def reference(self) -> str:
@@ -148,6 +155,17 @@ class Recommender(Protocol):
         """The slate out of `scored`, likeness taken from the item vectors of `model`. Scores stay as they are."""
         ...
 
+    def resolve(self, model: str, unit: str) -> str:
+        """The reference that `model` means for `unit`: of a bare name its canary's or its live version's.
+
+        What names a version, or nothing that is known, stays as it is. Raises nothing.
+        """
+        ...
+
+    def item_count(self, model: str) -> int:
+        """How many items the model knows; 0 where it is not in memory."""
+        ...
+
     def is_prompt(self, model: str) -> bool:
         """Whether the model is in memory, so that it answers within milliseconds and needs no deadline."""
         ...
@@ -179,7 +197,7 @@ class ModelCatalogue(Protocol):
         """
         ...
 
-    def stage(self, reference: str, stage: str, *, share: float, at: datetime) -> ModelVersion:
+    def stage(self, reference: str, stage: str, *, share: float, at: datetime, reason: str = "") -> ModelVersion:
         """The version in its new stage. One that becomes live retires the live version of its name.
 
         Raises NotFound.
@@ -227,7 +245,8 @@ class TrainingStore(Protocol):
 class TrainingRun:
     """One training: what was asked for and how far it is. `progress` runs 0..1.
 
-    `source` names a ratings file and how to read it; it is empty where the record is the source.
+    `source` names a ratings file and how to read it, or, as {"upload": id}, weights that were uploaded; it is empty
+    where the record is the source. `stage` is live or candidate: where its version is to stand.
     `status` is queued, running, done or failed; `message` is the newest line for people (epoch, loss, time left, or
     why it failed); `reference` is the version that it published.
     """
@@ -244,6 +263,7 @@ class TrainingRun:
     requested_by: str
     reference: str | None = None
     source: Mapping[str, Json] = field(default_factory=dict)
+    stage: str = "live"
 
 
 class TrainingRuns(Protocol):

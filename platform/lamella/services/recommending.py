@@ -144,7 +144,8 @@ class Recommending:
         stages = read_stages(decision.parameters, k=wish.k)
         course = Course(fallbacks=dict.fromkeys(stages.unusable, UNUSABLE))
         request_id = wish.request_id or self._new_id()
-        is_read = stages.is_unread or self._cascade.reads_history(stages)
+        models = self._cascade.models(stages, unit)
+        is_read = stages.is_unread or self._cascade.reads_history(models)
         read = self._reads(unit, course) if is_read else ()
         asked = Asked(
             unit=unit,
@@ -154,7 +155,7 @@ class Recommending:
             now=self._clock.now(),
             seed=request_id,
         )
-        chosen, source = self._cascade.run(stages, asked, course)
+        chosen, source = self._cascade.run(stages, models, asked, course)
         slate = Slate(
             request_id=request_id,
             unit=unit,

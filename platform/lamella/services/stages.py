@@ -9,7 +9,7 @@ from lamella.errors import InvalidRule
 from lamella.experiments.model import Json
 from lamella.experiments.targeting import compile_rule
 from lamella.services.model_ports import ModelVersion, Scored
-from lamella.services.staging import STAND_INS
+from lamella.services.staging import STAND_INS, Stage
 
 FALLBACK_KIND: Final = "popularity"
 
@@ -141,12 +141,13 @@ def blend(recalled: Scored, ranked: Scored, weight: float) -> Scored:
 def stand_ins(wanted: str, versions: Sequence[ModelVersion]) -> list[str]:
     """Who answers, in this order, where `wanted` does not: references, without `wanted` itself.
 
-    The newest other version of the same name, the newest version of the kind popularity, the newest version of any
-    other name; only versions that are live or were. `versions` come newest first.
+    The live or else the newest other version of the same name, the newest version of the kind popularity, the newest
+    version of any other name; only versions that are live or were. `versions` come newest first.
     """
     versions = [each for each in versions if each.stage in STAND_INS]
     name = wanted.partition("@")[0]
-    same = sorted((each for each in versions if each.name == name), key=lambda each: -each.number)
+    same = [each for each in versions if each.name == name]
+    same.sort(key=lambda each: (each.stage != Stage.LIVE, -each.number))
     itself = wanted if "@" in wanted else (same[0].reference if same else wanted)
     groups = (
         [each.reference for each in same],

@@ -1,6 +1,7 @@
 """The life of a model version: candidate, shadow, canary, live, retired; and what a move means for experiments."""
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
@@ -49,12 +50,12 @@ class Staging:
         self._models, self._configuration, self._configuring = models, configuration, configuring
         self._clock = clock
 
-    def move(self, reference: str, to: str, *, share: float = 0.0, author: str) -> ModelVersion:
+    def move(self, reference: str, to: str, *, share: float = 0.0, author: str, reason: str = "") -> ModelVersion:
         """The version in its new stage.
 
-        `share`, over 0 up to 1, is for shadow and canary. The live version of a name leaves that stage by another
-        one's taking it. Raises NotFound, InvalidInput for an unknown stage or a bad share, and Conflict where the
-        name would be without a live version that it needs.
+        `share`, over 0 up to 1, is for shadow and canary; `reason` is kept beside the stage. The live version of a
+        name leaves that stage by another one's taking it. Raises NotFound, InvalidInput for an unknown stage or a bad
+        share, and Conflict where the name would be without a live version that it needs.
         """
         stage = _checked(to, share)
         version = self._models.find(reference) if "@" in reference else None
@@ -65,15 +66,35 @@ class Staging:
             raise Conflict(f"{version.name} has no live version beside which {reference} could be {stage}")
         if live is not None and live.reference == reference and stage is not Stage.LIVE:
             self._check_unused(version, stage)
-        moved = self._models.stage(reference, stage, share=share if stage in SHARED else 0.0, at=self._clock.now())
+        taken = share if stage in SHARED else 0.0
+        moved = self._models.stage(reference, stage, share=taken, at=self._clock.now(), reason=reason)
         if stage is Stage.LIVE and (live is None or live.reference != reference):
             self.announce(version.name, author=author)
         return moved
 
-    def announce(self, name: str, *, author: str) -> None:
-        """Opens a phase in every running experiment whose variants name the model without a number."""
+    def promote(self, reference: str, *, author: str) -> ModelVersion:
+        """A freshly published version, live, with every phase that this opens. Safe to repeat after a crash.
+
+        A version that is live already gets the phases that are still missing: experiments whose newest phase began
+        before it was live. One that somebody moved to another stage since stays there. Raises NotFound.
+        """
+        version = self._models.find(reference)
+        if version is None:
+            raise NotFound("model version", reference, next_step="`lamella models list` shows what is published")
+        if version.stage == Stage.CANDIDATE:
+            return self.move(reference, Stage.LIVE, author=author)
+        if version.stage == Stage.LIVE:
+            self.announce(version.name, author=author, since=version.staged_at)
+        return version
+
+    def announce(self, name: str, *, author: str, since: datetime | None = None) -> None:
+        """Opens a phase in every running experiment whose variants name the model without a number.
+
+        Those whose newest phase began at `since` or later have theirs already.
+        """
         for experiment in _users(self._configuration.load(), name):
-            self._configuring.new_phase(experiment, author=author, salt=experiment.phases[-1].salt)
+            if since is None or experiment.phases[-1].started_at < since:
+                self._configuring.new_phase(experiment, author=author, salt=experiment.phases[-1].salt)
 
     def _check_unused(self, version: ModelVersion, stage: Stage) -> None:
         if stage is not Stage.RETIRED:

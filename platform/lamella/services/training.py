@@ -21,11 +21,16 @@ from lamella.services.model_ports import (
 )
 from lamella.services.ports import Clock
 from lamella.services.ratings_ports import Ratings, RatingsReader
+from lamella.services.staging import Stage, Staging
 
 QUEUED: Final = "queued"
 RUNNING: Final = "running"
 DONE: Final = "done"
 FAILED: Final = "failed"
+STAGES: Final = (Stage.LIVE.value, Stage.CANDIDATE.value)
+"""Where a training may put its version."""
+UPLOAD: Final = "upload"
+"""The source of a run that builds uploaded weights: the id of the upload."""
 
 _PULSE_SECONDS: Final = 0.5
 _MOST_SEED: Final = 2**31 - 1
@@ -57,7 +62,22 @@ class Trainer(Protocol):
         at: datetime,
         progress: Progress,
     ) -> ModelVersion:
-        """The published version, its `stamp["run"]` the run's id. Raises a LamellaError; nothing is published then."""
+        """The version, published as a candidate, its `stamp["run"]` the run's id.
+
+        Raises a LamellaError; nothing is published then.
+        """
+        ...
+
+
+class Builder(Protocol):
+    """Makes versions of uploaded weights."""
+
+    def build(self, run: TrainingRun, *, at: datetime, progress: Progress) -> ModelVersion:
+        """The version, published as a candidate, its `stamp["run"]` the run's id. Raises a LamellaError."""
+        ...
+
+    def discard(self, upload: str) -> None:
+        """Removes what was uploaded; nothing where that is gone."""
         ...
 
 
@@ -66,6 +86,7 @@ class Order:
     """What a training is asked for: a kind, the name to publish under, hyperparameters, seed, and who asks.
 
     `source` is empty for the record, else {"file", "goal", "split", "items", "users"}: see `lamella train --ratings`.
+    `stage` is live or candidate.
     """
 
     kind: str
@@ -74,6 +95,7 @@ class Order:
     seed: int
     by: str
     source: Mapping[str, Json] = field(default_factory=dict)
+    stage: str = Stage.LIVE.value
 
 
 class Training:
@@ -87,20 +109,23 @@ class Training:
         catalogue: Catalogue,
         models: ModelCatalogue,
         trainer: Trainer,
+        staging: Staging,
         clock: Clock,
+        builder: Builder | None = None,
         ratings: RatingsReader | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._runs, self._store, self._catalogue, self._models = runs, store, catalogue, models
         self._trainer, self._clock, self._monotonic = trainer, clock, monotonic
-        self._ratings = ratings
+        self._staging, self._builder, self._ratings = staging, builder, ratings
 
     def carry_out(self, run_id: str, *, watch: Progress | None = None) -> TrainingRun:
         """The run as it ended: done with its version's reference, or failed with one sentence.
 
         Safe to repeat: a run that is done stays as it is, and one whose version was published before its worker died
-        takes that version. Progress is stored about twice a second, and told to `watch` each time. Raises NotFound for
-        an unknown run; an error outside the LamellaError tree fails the run and goes on to the caller.
+        takes that version, and puts it where it is to stand. Progress is stored about twice a second, and told to
+        `watch` each time. Raises NotFound for an unknown run, and where the store is away; an error outside the
+        LamellaError tree fails the run and goes on to the caller.
         """
         run = self._runs.find(run_id)
         if run is None:
@@ -109,20 +134,34 @@ class Training:
             return run
         published = self._published(run)
         if published is not None:
-            return self._end(run, DONE, f"published {published.reference}", reference=published.reference)
+            return self._settle(run, published)
         run = replace(run, status=RUNNING, progress=0.0, message=_reading(run), reference=None)
         self._runs.put(run)
         try:
-            log = self._read(run)
-            items = log.catalogue if isinstance(log, Ratings) else self._catalogue.all()
-            pulse = _Pulse(self._runs, run, self._monotonic, watch)
-            version = self._trainer.train(run, log, items, at=self._clock.now(), progress=pulse.tell)
+            version = self._make(run, _Pulse(self._runs, run, self._monotonic, watch).tell)
         except LamellaError as error:
             return self._end(run, FAILED, str(error))
         except BaseException as error:
             self._end(run, FAILED, f"unexpected {type(error).__name__}: {error}; the worker's log has the rest")
             raise
-        return self._end(run, DONE, f"published {version.reference}", reference=version.reference)
+        return self._settle(run, version)
+
+    def _make(self, run: TrainingRun, progress: Progress) -> ModelVersion:
+        """The published version: of what was uploaded, or trained."""
+        if UPLOAD in run.source:
+            if self._builder is None:
+                raise TrainingFault("this process builds no uploaded models")
+            return self._builder.build(run, at=self._clock.now(), progress=progress)
+        log = self._read(run)
+        items = log.catalogue if isinstance(log, Ratings) else self._catalogue.all()
+        return self._trainer.train(run, log, items, at=self._clock.now(), progress=progress)
+
+    def _settle(self, run: TrainingRun, version: ModelVersion) -> TrainingRun:
+        """The run as done, once its version stands where it is to stand."""
+        if run.stage == Stage.LIVE:
+            version = self._staging.promote(version.reference, author=run.requested_by)
+        standing = " as a candidate" if version.stage == Stage.CANDIDATE else ""
+        return self._end(run, DONE, f"published {version.reference}{standing}", reference=version.reference)
 
     def _read(self, run: TrainingRun) -> TrainingLog | Ratings | None:
         """What the run learns from; None where the catalogue is enough."""
@@ -143,6 +182,8 @@ class Training:
         progress = 1.0 if status == DONE else current.progress
         ended = replace(current, status=status, progress=progress, message=message, reference=reference)
         self._runs.put(ended)
+        if self._builder is not None and UPLOAD in run.source:
+            self._builder.discard(str(run.source[UPLOAD]))
         return ended
 
 
@@ -177,6 +218,8 @@ def plan_training(order: Order, *, run_id: str, trainer: Trainer, at: datetime) 
         source = trainer.check_source(order.source) if order.source else {}
     except InvalidInput as error:
         faults += error.faults
+    if order.stage not in STAGES:
+        faults.append(f"stage={order.stage!r} is none of {', '.join(STAGES)}")
     if not 0 <= order.seed <= _MOST_SEED:
         faults.append(f"seed={order.seed} is not an integer from 0 to {_MOST_SEED}")
     if faults:
@@ -193,10 +236,13 @@ def plan_training(order: Order, *, run_id: str, trainer: Trainer, at: datetime) 
         requested_at=at,
         requested_by=order.by,
         source=source,
+        stage=order.stage,
     )
 
 
 def _reading(run: TrainingRun) -> str:
+    if UPLOAD in run.source:
+        return "reading what was uploaded"
     return f"reading {run.source['file']}" if run.source else "reading the record"
 
 

@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
+from lamella.bootstrap.registry import registry_of
 from lamella.bootstrap.stores import stores
 from lamella.config import Settings
 from lamella.experiments.model import Configuration
 from lamella.experiments.snapshot import Snapshot, compile_snapshot
 from lamella.recommenders.host import ModelHost
-from lamella.recommenders.registry import FolderRegistry
 from lamella.services.cascade import Cascade
 from lamella.services.model_ports import Recommender
 from lamella.services.ports import Clock
@@ -74,9 +74,7 @@ class PipelineKitchen:
 def open_kitchen(settings: Settings, configure: Callable[[Values], Configuration]) -> Iterator[Kitchen]:
     """A kitchen over the published models of the settings' store, disconnected at the end of the block."""
     found = stores(settings, pool_size=1)
-    kitchen = PipelineKitchen(
-        ModelHost(FolderRegistry(settings.models, found.models), found.models), found.clock, configure
-    )
+    kitchen = PipelineKitchen(ModelHost(registry_of(settings, found.models), found.models), found.clock, configure)
     try:
         yield kitchen
     finally:

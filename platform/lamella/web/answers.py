@@ -1,14 +1,17 @@
 """What the admin API answers, as models: they make the OpenAPI document, and a test holds the real answers to them."""
 
 from collections.abc import Mapping
-from typing import Final, Literal
+from typing import Final
 
 from pydantic import BaseModel, Field, JsonValue, create_model
 
 from lamella.web.allocation_answers import AvailabilityAnswer
+from lamella.web.insight_answers import INSIGHT_ANSWERS
 from lamella.web.metric_answers import AnyMetricAnswer, DeclaredMetricAnswer, MetricAnswer, SegmentsAnswer
+from lamella.web.model_answers import ModelAnswer, TrainingAnswer, VersionAnswer
 from lamella.web.record_answers import RECORD_ANSWERS
 from lamella.web.schemas import PlanBody, PrerequisiteBody, RampBody, RangeBody, VariantBody
+from lamella.web.shadow_answers import ShadowAnswer
 
 
 class LayerAnswer(BaseModel):
@@ -228,39 +231,6 @@ class DeliveryAnswer(BaseModel):
     answer: str
 
 
-class ModelAnswer(BaseModel):
-    """A published model version with its offline metrics and its stage."""
-
-    reference: str
-    name: str
-    number: int
-    kind: str
-    created_at: str
-    digest: str
-    size_bytes: int
-    hyperparameters: dict[str, JsonValue]
-    metrics: dict[str, float]
-    stamp: dict[str, JsonValue]
-    stage: Literal["candidate", "shadow", "canary", "live", "retired"]
-    share: float
-
-
-class TrainingAnswer(BaseModel):
-    """A training and how far it is."""
-
-    id: str
-    kind: str
-    name: str
-    hyperparameters: dict[str, JsonValue]
-    seed: int
-    status: str
-    progress: float
-    message: str
-    requested_at: str
-    requested_by: str
-    reference: str | None
-
-
 class StoredAnswer(BaseModel):
     """How many were stored."""
 
@@ -348,7 +318,7 @@ ANSWERS: Final[Mapping[str, type[BaseModel]]] = {
     **dict.fromkeys(("configuration.show_kill_switch", "configuration.set_kill_switch"), KillSwitchAnswer),
     **dict.fromkeys(("history.show_proposal", "history.approve_proposal", "history.reject_proposal"), ProposalAnswer),
     **dict.fromkeys(("webhooks.create_webhook", "webhooks.show_webhook", "webhooks.update_webhook"), WebhookAnswer),
-    **dict.fromkeys(("models.request_training", "models.show_training"), TrainingAnswer),
+    **dict.fromkeys(("models.request_training", "models.show_training", "uploads.upload_model"), TrainingAnswer),
     "layers.show_availability": AvailabilityAnswer,
     "layers.list_layers": _page("layers", LayerAnswer),
     "layers.list_parameters": _page("parameters", ParameterAnswer),
@@ -377,8 +347,11 @@ ANSWERS: Final[Mapping[str, type[BaseModel]]] = {
     "webhooks.list_deliveries": _page("deliveries", DeliveryAnswer),
     "models.list_models": _page("models", ModelAnswer),
     "models.stage_model": ModelAnswer,
+    "uploads.show_model": VersionAnswer,
     "models.list_trainings": _page("trainings", TrainingAnswer),
     "models.put_items": StoredAnswer,
+    "shadows.show_shadow": ShadowAnswer,
+    **INSIGHT_ANSWERS,
     "whole.show_configuration": ConfigurationAnswer,
     "whole.put_configuration": AppliedAnswer,
 }

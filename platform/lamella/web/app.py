@@ -19,9 +19,11 @@ from lamella.web.api import (
     flagd,
     health,
     history,
+    insight,
     keys,
     layers,
     metrics,
+    model_uploads,
     models,
     ofrep,
     parts,
@@ -30,6 +32,7 @@ from lamella.web.api import (
     records,
     reports,
     serving,
+    shadows,
     snapshot,
     spaces,
     webhooks,
@@ -71,6 +74,10 @@ BODY_LIMITS: Final = {
 }
 
 
+_FORM_BYTES: Final = 64 * 1024
+"""What the fields of a form may take beside its files."""
+
+
 def create_app(services: Services, *, secret: bytes) -> APIFlask:
     """The WSGI application over these services; `secret` signs the cookies of the pages.
 
@@ -85,6 +92,10 @@ def create_app(services: Services, *, secret: bytes) -> APIFlask:
         template_folder="ui/templates",
     )
     telemetry = Telemetry(services.metrics)
+    if services.canaries is not None:
+        services.canaries.tell(telemetry.watched)
+    if services.shadowing is not None:
+        services.shadowing.tell(telemetry.watched)
     hold(app, _wire(services, telemetry))
     app.secret_key = secret
     app.config.update(
@@ -110,6 +121,9 @@ def create_app(services: Services, *, secret: bytes) -> APIFlask:
         experiments,
         reports,
         models,
+        model_uploads,
+        shadows,
+        insight,
         keys,
         records,
         pages,
@@ -129,7 +143,8 @@ def create_app(services: Services, *, secret: bytes) -> APIFlask:
     ofrep.install_ofrep(app, Rates(services.settings.ofrep_rate_per_second))
     previews.install_previews(app, Rates(services.settings.rate_per_second))
     install_limits(app, Rates(services.settings.rate_per_second))
-    install_requests(app, BODY_LIMITS)
+    upload_bytes = services.settings.model_upload_megabytes * 1_000_000 + _FORM_BYTES
+    install_requests(app, BODY_LIMITS | {"uploads.upload_model": upload_bytes})
     install_auditing(app, services.audit, services.clock)
     install_retries(app, services.idempotency)
     app.after_request(_harden)

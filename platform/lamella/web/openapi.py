@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from lamella.web.answers import ANSWERS, PROPOSING, ConfigurationBody
 from lamella.web.auth import PAGES, PUBLIC, access_of
 from lamella.web.problems import MEDIA_TYPE
-from lamella.web.schemas import StartBody
+from lamella.web.schemas import StartBody, UploadForm
 from lamella.web.serving_schemas import (
     EvaluationBody,
     EvaluationFailure,
@@ -39,11 +39,15 @@ HAND_PARSED: Final[Mapping[str, type[BaseModel]]] = {
 }
 """Routes that read their body themselves, with the model that says what they accept."""
 
+FORMS: Final[Mapping[str, type[BaseModel]]] = {"uploads.upload_model": UploadForm}
+"""Routes that take a form with files."""
+
 BODY_OPTIONAL: Final = frozenset({"experiments.schedule_experiment", "experiments.start_experiment"})
 
 AS_TEXT: Final = frozenset({"serving.take_events"})
 """Routes that take their JSON as text/plain too, with a collector's key in the query: what a beacon can send."""
 
+_OF_MODELS: Final = ("models.", "uploads.")
 _BEARER: Final = "bearer"
 _QUERY: Final = "collector"
 _SHARED_ANSWERS: Final[Mapping[str, str]] = {
@@ -117,16 +121,7 @@ def _complete(app: APIFlask, schemas: dict[str, Any], endpoint: str, operation: 
     if access not in (PUBLIC, PAGES):
         operation["security"] = [{_BEARER: []}]
         operation["x-role"] = access
-    if endpoint in HAND_PARSED:
-        model = HAND_PARSED[endpoint]
-        _register(schemas, model)
-        operation["requestBody"] = {
-            "required": endpoint not in BODY_OPTIONAL,
-            "content": {"application/json": {"schema": _reference(model)}},
-        }
-    if endpoint in AS_TEXT:
-        operation["security"].append({_QUERY: []})
-        operation["requestBody"]["content"]["text/plain"] = {"schema": {"type": "string"}}
+    _describe_body(schemas, endpoint, operation)
     answers = operation.setdefault("responses", {})
     if not any(status < "300" for status in answers):
         answers["200"] = {"description": "Done", "content": {"application/json": {"schema": {"type": "object"}}}}
@@ -150,17 +145,35 @@ def _complete(app: APIFlask, schemas: dict[str, Any], endpoint: str, operation: 
     operation["responses"] = dict(sorted(answers.items()))
 
 
+def _describe_body(schemas: dict[str, Any], endpoint: str, operation: dict[str, Any]) -> None:
+    """Gives routes that read their body themselves its schema."""
+    if endpoint in HAND_PARSED:
+        model = HAND_PARSED[endpoint]
+        _register(schemas, model)
+        operation["requestBody"] = {
+            "required": endpoint not in BODY_OPTIONAL,
+            "content": {"application/json": {"schema": _reference(model)}},
+        }
+    if endpoint in FORMS:
+        _register(schemas, FORMS[endpoint])
+        content = {"multipart/form-data": {"schema": _reference(FORMS[endpoint])}}
+        operation["requestBody"] = {"required": True, "content": content}
+    if endpoint in AS_TEXT:
+        operation["security"].append({_QUERY: []})
+        operation["requestBody"]["content"]["text/plain"] = {"schema": {"type": "string"}}
+
+
 def _describe_good_answers(schemas: dict[str, Any], endpoint: str, answers: dict[str, Any]) -> None:
     """Gives each 2xx of a route with a model in ANSWERS its schema; a 202 of a change shows the proposal."""
     model = ANSWERS.get(endpoint)
     if model is None:
         return
     has_done = any(status in ("200", "201") for status in answers)
-    if not has_done and not endpoint.startswith("models."):
+    if not has_done and not endpoint.startswith(_OF_MODELS):
         answers["200"] = {"description": "Done"}
     for status, answer in answers.items():
         if status < "300" and status != "204":
-            shown = PROPOSING if status == "202" and not endpoint.startswith("models.") else model
+            shown = PROPOSING if status == "202" and not endpoint.startswith(_OF_MODELS) else model
             _register(schemas, shown)
             answer["content"] = {"application/json": {"schema": _reference(shown)}}
 

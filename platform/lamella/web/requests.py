@@ -93,6 +93,8 @@ def _media_types(endpoint: str) -> tuple[str, ...]:
     """Forms come from the pages only, YAML is for the whole configuration, plain text is what a beacon can send."""
     if endpoint.startswith("pages."):
         return ("application/x-www-form-urlencoded",)
+    if endpoint == "uploads.upload_model":
+        return ("multipart/form-data",)
     if endpoint == "serving.take_events":
         return ("application/json", "text/plain")
     if endpoint == "whole.put_configuration":

@@ -341,12 +341,24 @@ class ItemsBody(Strict):
 
 
 class TrainingBody(Strict):
-    """A training to queue: the kind of model, the name to publish it under, hyperparameters, seed."""
+    """A training to queue: kind of model, name to publish it under, hyperparameters, seed, stage of its version."""
 
     kind: Key
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
     hyperparameters: dict[str, JsonValue] = Field(default_factory=dict)
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    stage: Literal["live", "candidate"] = "live"
+
+
+class UploadForm(Strict):
+    """A model from outside, as multipart/form-data."""
+
+    kind: Annotated[str, Field(description="a registered kind, or onnx")]
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$", description="of the weights")]
+    hyperparameters: Annotated[str, Field(description="a JSON object")] = "{}"
+    weights: Annotated[str, Field(json_schema_extra={"contentMediaType": "application/octet-stream"})]
+    rows: Annotated[str, Field(json_schema_extra={"contentMediaType": "application/json"})]
 
 
 class StageBody(Strict):

@@ -16,6 +16,8 @@ from flask import Flask, Response, g, request
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from lamella.web.model_metrics import ModelMetrics
+
 MULTIPROCESS_DIR: Final = "PROMETHEUS_MULTIPROC_DIR"
 _BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -44,6 +46,13 @@ class Telemetry:
         self.fallbacks = Counter(
             "lamella_fallbacks", "Stages whose wanted model did not answer.", ["stage", "reason"], registry=registry
         )
+        self.variant_fallbacks = Counter(
+            "lamella_variant_fallbacks",
+            "Stages whose wanted model did not answer, by what the unit was assigned.",
+            ["experiment", "variant", "stage", "reason"],
+            registry=registry,
+        )
+        self.watched = ModelMetrics(registry)
         self.events = Counter("lamella_events", "Feedback events by outcome.", ["outcome"], registry=registry)
         self.rejections = Counter(
             "lamella_events_rejected",

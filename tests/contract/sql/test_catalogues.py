@@ -43,6 +43,13 @@ def test_items_are_replaced_by_key_and_come_by_key(stores):
     assert stores.catalogue.all() == [other, replace(ITEM, title="new")]
 
 
+def test_items_are_found_by_key_however_many_are_asked_for(stores):
+    stores.catalogue.put([replace(ITEM, key=f"item-{number}") for number in range(700)])
+    asked = [f"item-{number}" for number in range(699, 900)] + [f"item-{number}" for number in range(550)]
+    assert {each.key for each in stores.catalogue.find(asked)} == {f"item-{number}" for number in (699, *range(550))}
+    assert stores.catalogue.find([]) == []
+
+
 def test_a_version_is_found_by_its_reference_and_the_newest_by_its_name(stores):
     second = replace(VERSION, number=2, created_at=AT + timedelta(days=1))
     stores.models.add(VERSION)

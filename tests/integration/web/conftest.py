@@ -1,7 +1,11 @@
 """A whole application over in-memory fakes: every port is a fake that the product ships, every use case is real."""
 
 import itertools
+import shutil
+import tempfile
+import weakref
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from apiflask import APIFlask
@@ -10,17 +14,24 @@ from flask.testing import FlaskClient
 from lamella.bootstrap.web import ReadinessCheck, Services
 from lamella.config import Settings
 from lamella.experiments.document import experiment_from_document, layer_from_document, parameter_from_document
+from lamella.recommenders.blobs import FolderBlobs
+from lamella.recommenders.looking import ModelEyes
+from lamella.recommenders.registry import FolderRegistry
+from lamella.recommenders.uploads import Uploads
 from lamella.services.assigning import Assigning, SnapshotHolder
+from lamella.services.canaries import Canaries
 from lamella.services.cascade import Cascade
 from lamella.services.changes import Changes
 from lamella.services.configuring import Configuring
 from lamella.services.exposing import Exposing
 from lamella.services.foreseeing import Foreseeing
 from lamella.services.idempotency import Idempotency
+from lamella.services.insight import Insight
 from lamella.services.keys import ROLES, Keys
 from lamella.services.previewing import Previews
 from lamella.services.recommending import Recommending
 from lamella.services.recording import Recording
+from lamella.services.shadowing import Shadowing
 from lamella.services.staging import Staging
 from lamella.services.units import Units
 from lamella.services.webhooks import Webhooks
@@ -29,7 +40,6 @@ from lamella.testing.analysis import MemoryAnalysisStore
 from lamella.testing.configurations import MemoryConfigurationStore
 from lamella.testing.fakes import (
     FakeClock,
-    FakeRecommender,
     FakeTrainer,
     MemoryCatalogue,
     MemoryKeyStore,
@@ -37,7 +47,10 @@ from lamella.testing.fakes import (
     MemoryTaskQueue,
     MemoryTrainingRuns,
 )
+from lamella.testing.models import MemoryVersionFiles
+from lamella.testing.recommender import FakeRecommender
 from lamella.testing.record import MemoryRecord
+from lamella.testing.shadows import MemoryShadowStore
 from lamella.testing.units import (
     MemoryArchive,
     MemoryFlagStore,
@@ -78,6 +91,7 @@ class Lab:
     app: APIFlask
     services: Services
     record: MemoryRecord
+    files: MemoryVersionFiles
     recommender: FakeRecommender
     tasks: MemoryTaskQueue
     keys: dict[str, str]
@@ -120,8 +134,13 @@ def make_lab(*, settings: Settings | None = None, readiness: tuple[ReadinessChec
     recommender = FakeRecommender(ITEMS, ["popularity@1", "mf@1"])
     keys = Keys(MemoryKeyStore(), clock)
     tasks, models = MemoryTaskQueue(), MemoryModelCatalogue()
+    folder = Path(tempfile.mkdtemp(prefix="lamella-lab-"))
+    weakref.finalize(models, shutil.rmtree, folder, ignore_errors=True)
+    registry = FolderRegistry(folder, models)
+    catalogue, files = MemoryCatalogue(), MemoryVersionFiles()
     previews = Previews(Secrets(), clock)
     exposing = Exposing(snapshots, record, clock)
+    shadows = MemoryShadowStore()
     services = Services(
         settings=settings or Settings(),
         clock=clock,
@@ -143,11 +162,17 @@ def make_lab(*, settings: Settings | None = None, readiness: tuple[ReadinessChec
         configuration=store,
         record=record,
         analysis=analysis,
-        catalogue=MemoryCatalogue(),
+        catalogue=catalogue,
         models=models,
+        insight=Insight(models, catalogue, ModelEyes(files)),
         trainings=MemoryTrainingRuns(),
         staging=Staging(models, store, configuring, clock),
+        canaries=Canaries(),
+        shadowing=Shadowing(shadows),
+        shadows=shadows,
         trainer=FakeTrainer(["mf", "popularity"]),
+        uploads=Uploads(FolderBlobs(folder), registry, most_bytes=100_000),
+        manifests=registry,
         tasks=tasks,
         audit=MemoryAuditLog(),
         idempotency=Idempotency(MemoryAnswerStore(), clock),
@@ -170,6 +195,7 @@ def make_lab(*, settings: Settings | None = None, readiness: tuple[ReadinessChec
         app=create_app(services, secret=SECRET),
         services=services,
         record=record,
+        files=files,
         recommender=recommender,
         tasks=tasks,
         keys={role: keys.create(role, role) for role in ROLES},

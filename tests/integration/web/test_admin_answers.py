@@ -8,6 +8,7 @@ from lamella.web.answers import ANSWERS
 from lamella.web.openapi import operations
 
 PATH = "/v1/admin/experiments/ranking-mf"
+MODEL = {"reference": "mf@1", "item": "none"}
 
 
 def busy(lab):
@@ -18,7 +19,7 @@ def busy(lab):
     lab.call("POST", f"{PATH}/start")
     lab.call("PUT", f"{PATH}/overrides/ann", json={"variant": "mf"})
     lab.call("POST", "/v1/admin/trainings", json={"kind": "mf", "name": "mf"})
-    return {"webhook": hook["id"], "number": "1", "run_id": "none", "proposal": "none", "unit": "ann"}
+    return {"webhook": hook["id"], "number": "1", "run_id": "none", "proposal": "none", "unit": "ann", **MODEL}
 
 
 def test_every_route_of_the_admin_api_that_shows_something_has_a_model(lab):

@@ -37,7 +37,8 @@ from lamella.services.cascade import Cascade
 from lamella.services.histories import Histories
 from lamella.services.model_ports import NOBODY, Composition, Reader, Recall, Scored
 from lamella.services.recommending import Answer, Recommending, Wish
-from lamella.testing.fakes import FakeClock, FakeRecommender
+from lamella.testing.fakes import FakeClock
+from lamella.testing.recommender import FakeRecommender
 from lamella.testing.record import MemoryRecord
 
 ITEMS = [f"i{each:02d}" for each in range(40)]

@@ -1,15 +1,28 @@
 """The life of a training."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from lamella.errors import BrokerUnavailable, InvalidInput, NotFound, StoreUnavailable, TrainingFault
+from lamella.errors import (
+    BrokerUnavailable,
+    InvalidInput,
+    LamellaError,
+    ModelFailed,
+    NotFound,
+    StoreUnavailable,
+    TrainingFault,
+)
+from lamella.experiments.document import experiment_from_document, layer_from_document, parameter_from_document
 from lamella.experiments.model import Json
+from lamella.services.configuring import Configuring
 from lamella.services.model_ports import Item, ModelVersion, TrainingLog, TrainingRun
 from lamella.services.ratings_ports import Ratings
+from lamella.services.staging import Staging
 from lamella.services.training import Order, Progress, Training, queue_training
+from lamella.testing.configurations import MemoryConfigurationStore
 from lamella.testing.fakes import FakeClock, MemoryCatalogue, MemoryModelCatalogue, MemoryTaskQueue, MemoryTrainingRuns
 
 DAY = datetime(2026, 3, 2, tzinfo=UTC)
@@ -66,6 +79,7 @@ class FakeTrainer:
             hyperparameters=run.hyperparameters,
             metrics={},
             stamp={"run": run.id},
+            stage="candidate",
         )
         self.models.add(version)
         return version
@@ -96,15 +110,43 @@ class Bench:
     def __init__(self) -> None:
         self.runs, self.models, self.tasks = WatchedRuns(), MemoryModelCatalogue(), MemoryTaskQueue()
         self.trainer, self.ticks = FakeTrainer(self.models), 0.0
+        self.clock, self.store = FakeClock(), MemoryConfigurationStore()
+        self.configuring = Configuring(self.store, self.clock, ["ctr"])
+        self.staging = Staging(self.models, self.store, self.configuring, self.clock)
         self.training = Training(
             runs=self.runs,
             store=LogStore(),
             catalogue=MemoryCatalogue([Item(key="i", title="t", published_at=DAY, attributes={})]),
             models=self.models,
             trainer=self.trainer,
-            clock=FakeClock(),
+            staging=self.staging,
+            clock=self.clock,
             monotonic=self.tick,
         )
+
+    def compare(self, model: str) -> None:
+        """Starts an experiment in which a variant names the model."""
+        self.configuring.create_layer(layer_from_document({"key": "recall"}), author="ann")
+        parameter = {"key": "recall.model", "type": "string", "default": "popularity", "layer": "recall"}
+        self.configuring.create_parameter(parameter_from_document(parameter), author="ann")
+        document = {
+            "key": "personal",
+            "layer": "recall",
+            "name": "Personal",
+            "hypothesis": "More clicks",
+            "ranges": [{"start": 0, "stop": 10_000}],
+            "variants": [
+                {"key": "control", "weight": 1, "is_control": True, "values": {"recall.model": "popularity"}},
+                {"key": "other", "weight": 1, "values": {"recall.model": model}},
+            ],
+            "plan": {"primary_metric": "ctr"},
+        }
+        self.configuring.create_experiment(experiment_from_document(document), author="ann")
+        self.configuring.transition("personal", "start", author="ann")
+
+    def phases(self) -> int:
+        (experiment,) = self.store.load().experiments
+        return len(experiment.phases)
 
     def tick(self) -> float:
         self.ticks += 0.2
@@ -236,6 +278,7 @@ def test_a_ratings_file_is_read_in_place_of_the_record(bench: Bench) -> None:
         catalogue=MemoryCatalogue([]),
         models=bench.models,
         trainer=bench.trainer,
+        staging=bench.staging,
         clock=FakeClock(),
         ratings=Files(),
     )
@@ -255,3 +298,124 @@ def test_a_source_that_the_trainer_does_not_take_is_among_the_faults(bench: Benc
 def test_an_unknown_run_is_not_found(bench: Bench) -> None:
     with pytest.raises(NotFound, match="no training 'nope'"):
         bench.training.carry_out("nope")
+
+
+def test_a_training_for_candidates_leaves_the_live_version_alone(bench: Bench) -> None:
+    bench.queue()
+    bench.training.carry_out("run-1")
+    run = queue_training(
+        replace(ORDER, stage="candidate"),
+        run_id="run-2",
+        trainer=bench.trainer,
+        runs=bench.runs,
+        tasks=bench.tasks,
+        at=DAY,
+    )
+    assert bench.training.carry_out(run.id).message == "published mf@2 as a candidate"
+    assert {each.reference: each.stage for each in bench.models.all()} == {"mf@1": "live", "mf@2": "candidate"}
+
+
+def test_an_unknown_stage_is_refused(bench: Bench) -> None:
+    with pytest.raises(InvalidInput, match="stage='canary' is none of live, candidate"):
+        bench.queue(replace(ORDER, stage="canary"))
+
+
+def test_a_new_live_version_opens_one_phase_also_where_its_worker_died_on_the_way(bench: Bench) -> None:
+    bench.compare("mf")
+    run = bench.queue()
+    bench.clock.move(timedelta(minutes=1))
+    bench.training.carry_out(run.id)
+    assert bench.phases() == 2
+    bench.clock.move(timedelta(minutes=1))
+    for _ in range(2):
+        bench.runs.put(replace(run, status="running"))
+        assert bench.training.carry_out(run.id).status == "done"
+    assert (bench.trainer.trained, bench.phases()) == (1, 2)
+
+
+def test_a_worker_that_died_between_publication_and_stage_finishes_on_the_second_try(bench: Bench) -> None:
+    bench.compare("mf")
+    run = bench.queue()
+    bench.clock.move(timedelta(minutes=1))
+    bench.trainer.train(run, LOG, [Item(key="i", title="t", published_at=DAY, attributes={})], at=DAY, progress=_silent)
+    assert bench.models.find("mf@1").stage == "candidate"
+    assert bench.training.carry_out(run.id).reference == "mf@1"
+    assert (bench.models.find("mf@1").stage, bench.phases(), bench.trainer.trained) == ("live", 2, 1)
+
+
+def test_a_worker_that_died_before_the_phase_opened_opens_it_on_the_second_try(bench: Bench) -> None:
+    bench.compare("mf")
+    run = bench.queue()
+    bench.clock.move(timedelta(minutes=1))
+    bench.trainer.train(run, LOG, [Item(key="i", title="t", published_at=DAY, attributes={})], at=DAY, progress=_silent)
+    bench.models.stage("mf@1", "live", share=0.0, at=bench.clock.now())
+    assert bench.training.carry_out(run.id).status == "done"
+    assert bench.phases() == 2
+
+
+def _silent(share: float, message: str) -> None:
+    """Nothing."""
+
+
+class FakeBuilder:
+    """Publishes a candidate of what was uploaded, and remembers what was discarded."""
+
+    def __init__(self, models: MemoryModelCatalogue) -> None:
+        self.models, self.built, self.discarded = models, 0, []
+        self.error: LamellaError | None = None
+
+    def build(self, run: TrainingRun, *, at: datetime, progress: Progress) -> ModelVersion:
+        self.built += 1
+        progress(0.5, "building")
+        if self.error is not None:
+            raise self.error
+        stamp = {"run": run.id}
+        version = ModelVersion(
+            name=run.name,
+            number=1,
+            kind=run.kind,
+            created_at=at,
+            digest="",
+            size_bytes=0,
+            hyperparameters={},
+            metrics={},
+            stamp=stamp,
+            stage="candidate",
+        )
+        self.models.add(version)
+        return version
+
+    def discard(self, upload: str) -> None:
+        self.discarded.append(upload)
+
+
+def uploading(bench: Bench) -> tuple[Training, FakeBuilder]:
+    builder = FakeBuilder(bench.models)
+    training = Training(
+        runs=bench.runs,
+        store=LogStore(),
+        catalogue=MemoryCatalogue([]),
+        models=bench.models,
+        trainer=bench.trainer,
+        staging=bench.staging,
+        clock=bench.clock,
+        builder=builder,
+    )
+    run = replace(bench.queue(), id="up-1", source={"upload": "up-1"}, stage="candidate")
+    bench.runs.put(run)
+    return training, builder
+
+
+def test_what_was_uploaded_is_built_once_and_its_files_go(bench: Bench) -> None:
+    training, builder = uploading(bench)
+    assert training.carry_out("up-1").message == "published mf@1 as a candidate"
+    bench.runs.put(replace(bench.runs.find("up-1"), status="running"))
+    assert training.carry_out("up-1").reference == "mf@1"
+    assert (builder.built, set(builder.discarded), bench.trainer.trained) == (1, {"up-1"}, 0)
+
+
+def test_an_upload_that_cannot_be_built_fails_with_the_reason_and_its_files_go(bench: Bench) -> None:
+    training, builder = uploading(bench)
+    builder.error = ModelFailed("the weights do not fit")
+    ended = training.carry_out("up-1")
+    assert (ended.status, ended.message, builder.discarded) == ("failed", "the weights do not fit", ["up-1"])

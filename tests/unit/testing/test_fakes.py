@@ -7,14 +7,8 @@ from lamella.errors import BrokerUnavailable, ConfigurationMoved, Conflict, NotF
 from lamella.experiments.model import Configuration, Layer
 from lamella.services.model_ports import ModelVersion, Recall, TrainingRun
 from lamella.testing.configurations import MemoryConfigurationStore
-from lamella.testing.fakes import (
-    START,
-    FakeClock,
-    FakeRecommender,
-    MemoryModelCatalogue,
-    MemoryTaskQueue,
-    MemoryTrainingRuns,
-)
+from lamella.testing.fakes import START, FakeClock, MemoryModelCatalogue, MemoryTaskQueue, MemoryTrainingRuns
+from lamella.testing.recommender import FakeRecommender
 
 
 def version(name: str, number: int) -> ModelVersion:

@@ -5,12 +5,13 @@ from datetime import timedelta
 import structlog
 
 from lamella.bootstrap.worker import WorkerServices
+from lamella.services.uploading import sweep_uploads
 
 
 def keep_house(services: WorkerServices) -> None:
-    """Make the partitions of this month and the next, flag heavy units, move old months, forget old deliveries.
+    """Make the partitions of this month and the next, flag heavy units, move old months, sweep what was left.
 
-    At last the kept moments are held against a fresh count.
+    Old deliveries and abandoned uploads are forgotten. At last the kept moments are held against a fresh count.
     Nothing where another worker is at it.
     """
     with services.turns.take("housekeeping") as is_mine:
@@ -20,6 +21,9 @@ def keep_house(services: WorkerServices) -> None:
         now = services.clock.now()
         services.prepare_months()
         services.delivering.forget()
+        abandoned = sweep_uploads(services.uploads, services.trainings, now=now)
+        if abandoned:
+            log.warning("uploads swept", uploads=abandoned)
         if settings.bot_slates_per_day:
             flagged = services.flags.flag_heavy(slates=settings.bot_slates_per_day, now=now)
             if flagged:

@@ -14,6 +14,7 @@ from lamella.errors import Conflict, NotFound
 from lamella.services.model_ports import Item, ModelVersion, TrainingRun
 from lamella.services.staging import Stage
 
+_KEYS_AT_A_TIME: Final = 500
 _VERSION: Final = tuple(model_version.c[each.name] for each in fields(ModelVersion))
 
 
@@ -36,6 +37,15 @@ class SqlCatalogue:
             found = [Item(**row) for row in connection.execute(sa.select(item)).mappings()]
         return sorted(found, key=lambda each: each.key)
 
+    def find(self, keys: Sequence[str]) -> Sequence[Item]:
+        """Those of `keys` that there are."""
+        found: list[Item] = []
+        with self._engine.connect() as connection:
+            for at in range(0, len(keys), _KEYS_AT_A_TIME):
+                asked = sa.select(item).where(item.c.key.in_(keys[at : at + _KEYS_AT_A_TIME]))
+                found += [Item(**row) for row in connection.execute(asked).mappings()]
+        return found
+
 
 class SqlModelCatalogue:
     """The model versions."""
@@ -49,12 +59,12 @@ class SqlModelCatalogue:
             with writing(self._engine) as connection:
                 if version.stage == Stage.LIVE:
                     connection.execute(_retire(version.name, version.created_at))
-                staged = {**_values(version), "staged_at": version.created_at}
+                staged = {**_values(version), "staged_at": version.staged_at or version.created_at}
                 connection.execute(sa.insert(model_version).values(**staged))
         except sa.exc.IntegrityError:
             raise Conflict(f"model version {version.reference} exists already; publish the next number") from None
 
-    def stage(self, reference: str, stage: str, *, share: float, at: datetime) -> ModelVersion:
+    def stage(self, reference: str, stage: str, *, share: float, at: datetime, reason: str = "") -> ModelVersion:
         """The version in its new stage. One that becomes live retires the live version of its name. Raises NotFound."""
         name, _, number = reference.rpartition("@")
         with writing(self._engine) as connection:
@@ -63,7 +73,7 @@ class SqlModelCatalogue:
             changed = connection.execute(
                 sa.update(model_version)
                 .where(model_version.c.name == name, sa.cast(model_version.c.number, sa.Text) == number)
-                .values(stage=stage, share=share, staged_at=at)
+                .values(stage=stage, share=share, reason=reason, staged_at=at)
             )
             if not changed.rowcount:
                 raise NotFound("model version", reference, next_step="`lamella models list` shows what is published")
@@ -128,7 +138,7 @@ class SqlTrainingRuns:
 def _retire(name: str, at: datetime) -> sa.Update:
     """Takes the stage of the live version of the name."""
     is_live = sa.and_(model_version.c.name == name, model_version.c.stage == Stage.LIVE)
-    return sa.update(model_version).where(is_live).values(stage=Stage.RETIRED.value, share=0.0, staged_at=at)
+    return sa.update(model_version).where(is_live).values(stage=Stage.RETIRED.value, share=0.0, reason="", staged_at=at)
 
 
 def _values(of: Item | ModelVersion | TrainingRun) -> dict[str, Any]:

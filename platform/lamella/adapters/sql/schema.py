@@ -5,7 +5,8 @@ api_key, secret. Intake: inbox, quarantine, slate_receipt, event_receipt. Dimens
 by month on PostgreSQL: slate, impression, click, read, interaction, custom; archived says which months left for files.
 Derived in the transaction that stores the facts: exposure, unit_total, late_total. Units left out of analysis:
 flagged_unit. Results: report, exploration. Items and models: item, model_version, training_run. The administration is
-in `admin_schema`, the kept moments are in `kept_schema`.
+in `admin_schema`, the kept moments are in `kept_schema`, the shadows' sums in
+`shadow_schema`.
 """
 
 from typing import Any, Final
@@ -14,7 +15,7 @@ import sqlalchemy as sa
 
 from lamella.adapters.sql.types import Identity, UTCDateTime
 
-REVISION: Final = "0010"
+REVISION: Final = "0012"
 """The newest migration: what `alembic_version` must say for this code to run."""
 
 metadata: Final = sa.MetaData(
@@ -370,6 +371,7 @@ model_version: Final = sa.Table(
     _required("stamp", sa.JSON),
     _required("stage", sa.Text),
     _required("share", sa.Double),
+    _required("reason", sa.Text),
     sa.Column("staged_at", UTCDateTime),
 )
 training_run: Final = sa.Table(
@@ -387,4 +389,5 @@ training_run: Final = sa.Table(
     _required("requested_by", sa.Text),
     sa.Column("reference", sa.Text),
     sa.Column("source", sa.JSON, nullable=False, server_default="{}"),
+    sa.Column("stage", sa.Text, nullable=False, server_default="live"),
 )

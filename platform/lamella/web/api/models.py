@@ -38,7 +38,7 @@ def list_models(query_data: ModelsQuery) -> ResponseReturnValue:
         if query_data.name in (None, each.name) and query_data.kind in (None, each.kind)
     ]
     models, cursor = page(found, query_data, lambda each: each.reference)
-    return {"models": [_version(each) for each in models], "next_cursor": cursor}
+    return {"models": [version_document(each) for each in models], "next_cursor": cursor}
 
 
 @blueprint.post("/models/<reference>/stage")
@@ -48,7 +48,7 @@ def stage_model(reference: str, json_data: StageBody) -> ResponseReturnValue:
     """Moves a version to another stage; the version that it replaces as the live one of its name is retired."""
     moved = services().staging.move(reference, json_data.stage, share=json_data.share, author=principal().name)
     refresh_snapshot()
-    return _version(moved)
+    return version_document(moved)
 
 
 @blueprint.post("/trainings")
@@ -63,6 +63,7 @@ def request_training(json_data: TrainingBody) -> ResponseReturnValue:
         hyperparameters=json_data.hyperparameters,
         seed=json_data.seed,
         by=principal().name,
+        stage=json_data.stage,
     )
     run = queue_training(
         order,
@@ -72,7 +73,7 @@ def request_training(json_data: TrainingBody) -> ResponseReturnValue:
         tasks=services().tasks,
         at=services().clock.now(),
     )
-    return _run(run), 202, {"Location": f"/v1/admin/trainings/{run.id}"}
+    return run_document(run), 202, {"Location": f"/v1/admin/trainings/{run.id}"}
 
 
 @blueprint.get("/trainings")
@@ -81,7 +82,7 @@ def request_training(json_data: TrainingBody) -> ResponseReturnValue:
 def list_trainings(query_data: PageQuery) -> ResponseReturnValue:
     """The newest thousand trainings, newest first."""
     trainings, cursor = page(services().trainings.all(limit=1_000), query_data, lambda each: each.id)
-    return {"trainings": [_run(each) for each in trainings], "next_cursor": cursor}
+    return {"trainings": [run_document(each) for each in trainings], "next_cursor": cursor}
 
 
 @blueprint.get("/trainings/<run_id>")
@@ -91,7 +92,7 @@ def show_training(run_id: str) -> ResponseReturnValue:
     run = services().trainings.find(run_id)
     if run is None:
         raise NotFound("training", run_id, next_step="GET /v1/admin/trainings lists the newest")
-    return _run(run)
+    return run_document(run)
 
 
 @blueprint.get("/record/counts")
@@ -110,7 +111,8 @@ def _item(body: ItemBody) -> Item:
     )
 
 
-def _version(version: ModelVersion) -> dict[str, object]:
+def version_document(version: ModelVersion) -> dict[str, object]:
+    """A version as the API shows it."""
     return {
         "reference": version.reference,
         "name": version.name,
@@ -124,10 +126,12 @@ def _version(version: ModelVersion) -> dict[str, object]:
         "stamp": plain(version.stamp),
         "stage": version.stage,
         "share": version.share,
+        "reason": version.reason,
     }
 
 
-def _run(run: TrainingRun) -> dict[str, object]:
+def run_document(run: TrainingRun) -> dict[str, object]:
+    """A training as the API shows it."""
     return {
         "id": run.id,
         "kind": run.kind,
@@ -140,4 +144,5 @@ def _run(run: TrainingRun) -> dict[str, object]:
         "requested_at": run.requested_at,
         "requested_by": run.requested_by,
         "reference": run.reference,
+        "stage": run.stage,
     }

@@ -100,6 +100,9 @@ def _count(telemetry: Telemetry, answer: Answer) -> None:
     for assignment in answer.assignments:
         if assignment.experiment is not None and assignment.variant is not None:
             telemetry.served(assignment.experiment, assignment.variant)
+            for stage, reason in answer.fallbacks.items():
+                labels = assignment.experiment, assignment.variant, stage, reason
+                telemetry.variant_fallbacks.labels(*labels).inc()
     for stage, reason in answer.fallbacks.items():
         telemetry.fallbacks.labels(stage, reason).inc()
 

@@ -15,6 +15,8 @@ from lamella.errors import Forbidden, InvalidInput, LamellaError, Unauthenticate
 from lamella.experiments.model import Experiment, Json
 from lamella.experiments.selection import experiment_of
 from lamella.reporting.html import STYLESHEET, render_report
+from lamella.reporting.insight import INSIGHT_STYLESHEET, render_insight
+from lamella.services.insight import Wanted
 from lamella.web.auth import PAGES, PUBLIC, log_in, needs
 from lamella.web.problems import TITLES, status_of
 from lamella.web.ui.texts import LANGUAGES, translate
@@ -81,11 +83,22 @@ def models() -> ResponseReturnValue:
     return render_template("models.html", versions=services().models.all(), runs=services().trainings.all(limit=20))
 
 
+@blueprint.get("/models/<key>")
+@needs(PAGES)
+def model(key: str) -> ResponseReturnValue:
+    """What one model version looks like inside."""
+    portrait = services().insight.show(key, Wanted())
+    # The fragment comes from a template of ours that escapes what it is given.
+    fragment = Markup(render_insight(portrait, lang=language()))  # noqa: S704
+    return render_template("model.html", version=portrait.version, fragment=fragment)
+
+
 @blueprint.get("/report.css")
 @needs(PUBLIC)
 def report_style() -> ResponseReturnValue:
-    """The stylesheet of the reports."""
-    return Response(STYLESHEET, content_type="text/css; charset=utf-8", headers={"Cache-Control": "max-age=3600"})
+    """The stylesheet of the reports and of the looks inside models."""
+    style = STYLESHEET + INSIGHT_STYLESHEET
+    return Response(style, content_type="text/css; charset=utf-8", headers={"Cache-Control": "max-age=3600"})
 
 
 @blueprint.get("/login")

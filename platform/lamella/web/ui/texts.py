@@ -22,6 +22,7 @@ _CHINESE: Final[Mapping[str, str]] = {
         "还没有报告：实验开始后由后台任务生成第一份。"
     ),
     "No models yet.": "还没有模型。",
+    "Back to all models": "返回模型列表",
     "Version": "版本",
     "Kind": "类型",
     "Published": "发布时间",

@@ -1,0 +1,110 @@
+"""Whose thread a model runs in, and how long anybody waits for it."""
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from lamella.errors import ModelCorrupt, ModelFailed
+from lamella.services.guarding import MOST_STUCK, PROOFS, Guard, LateModel
+from lamella.services.model_ports import Scored
+
+DEADLINE = 0.03
+
+
+class Bench:
+    """A guard over models that are in memory, one of which hangs while `open` is not set."""
+
+    def __init__(self) -> None:
+        self.open = threading.Event()
+        self.open.set()
+        self.threads: list[int] = []
+        self.guard = Guard(lambda model: model != "absent", deadline_seconds=DEADLINE)
+
+    def work(self, model: str) -> Scored:
+        self.threads.append(threading.get_ident())
+        self.open.wait(5)
+        return Scored(items=(), scores=(), source=f"recall:{model}")
+
+    def call(self, model: str = "mf@1") -> str:
+        return self.guard.call(model, self.work).model
+
+    def prove(self) -> None:
+        for _ in range(PROOFS):
+            self.call()
+        self.threads.clear()
+
+    def is_here(self) -> bool:
+        self.threads.clear()
+        self.call()
+        return self.threads == [threading.get_ident()]
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    made = Bench()
+    yield made
+    made.open.set()
+    made.guard.close()
+
+
+def test_a_model_answers_in_the_callers_thread_once_it_proved_prompt(bench: Bench) -> None:
+    for _ in range(PROOFS):
+        assert not bench.is_here()
+    assert bench.is_here()
+
+
+def test_a_model_that_is_not_in_memory_never_does(bench: Bench) -> None:
+    for _ in range(PROOFS + 1):
+        bench.call("absent")
+    assert threading.get_ident() not in bench.threads
+
+
+def test_a_model_that_hangs_is_late_and_soon_nobody_waits_for_it(bench: Bench) -> None:
+    bench.open.clear()
+    for _ in range(MOST_STUCK):
+        with pytest.raises(LateModel, match=r"'mf@1' did not answer within 0\.03 s"):
+            bench.call()
+    started = time.perf_counter()
+    for _ in range(50):
+        with pytest.raises(LateModel):
+            bench.call()
+    assert time.perf_counter() - started < 50 * DEADLINE
+    assert len(bench.threads) == MOST_STUCK
+    bench.open.set()
+    for _ in range(100):
+        if not any(bench.guard._stuck.values()):
+            break
+        time.sleep(0.01)
+    assert bench.call() == "mf@1"
+
+
+def test_a_model_in_memory_that_begins_to_hang_goes_back_to_the_pool(bench: Bench) -> None:
+    bench.prove()
+    bench.open.clear()
+    hung = threading.Thread(target=bench.call)
+    hung.start()
+    for _ in range(100):
+        if "mf@1" not in bench.guard._trusted:
+            break
+        time.sleep(DEADLINE)
+    with pytest.raises(LateModel):
+        bench.call()
+    bench.open.set()
+    hung.join()
+    assert not bench.is_here()
+
+
+def test_whatever_a_model_raises_is_a_model_that_failed(bench: Bench) -> None:
+    def broken(_: str) -> Scored:
+        raise TimeoutError("inside")
+
+    with pytest.raises(ModelFailed, match="'mf@1' raised TimeoutError: inside"):
+        bench.guard.call("mf@1", broken)
+
+    def corrupt(_: str) -> Scored:
+        raise ModelCorrupt("its file is gone")
+
+    with pytest.raises(ModelCorrupt):
+        bench.guard.call("mf@1", corrupt)
