@@ -37,7 +37,11 @@ def tables(report: Report, lang: Lang) -> tuple[PartTable, ...]:
     parts = (*("series",) * 3, "segments", "interactions", "health", "health")
     return tuple(
         PartTable(
-            heading=each.heading, intro=each.intro, columns=each.columns, rows=each.rows, failed=_failed(held, part)
+            heading=each.heading,
+            intro=" ".join(filter(None, (each.intro, _left_out(held, part, lang)))),
+            columns=each.columns,
+            rows=each.rows,
+            failed=_failed(held, part),
         )
         for part, each in zip(parts, found, strict=True)
         if each.rows or _failed(held, part)
@@ -119,6 +123,13 @@ def _failed(document: Mapping[str, Json], part: str) -> str:
     held = document.get(part)
     failed = held.get("failed") if isinstance(held, Mapping) else None
     return failed if isinstance(failed, str) else ""
+
+
+def _left_out(document: Mapping[str, Json], part: str, lang: Lang) -> str:
+    """Which experiments a report did not look at, as a sentence; nothing where it looked at all."""
+    held = document.get(part)
+    names = held.get("left_out") if part == "interactions" and isinstance(held, Mapping) else None
+    return word("part.left_out", lang, names=", ".join(map(str, names))) if names and isinstance(names, list) else ""
 
 
 def _lift(row: Mapping[str, Cell], lang: Lang) -> tuple[str, str]:

@@ -62,6 +62,10 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         "How much larger the difference is among units that also got the other experiment's treatment.",
         "在同时处于另一实验处理组的单元中，差异大了多少。",
     ),
+    "part.left_out": (
+        "Not looked at, as others overlap longer or the time for it was used up: {names}.",
+        "未分析（其他实验重叠更久，或时间已用完）：{names}。",
+    ),
     "part.health": ("Health of the recommender", "推荐健康度"),
     "part.health.intro": (
         "What the lists cover, repeat and favour; intervals by a jackknife over 64 blocks of units.",

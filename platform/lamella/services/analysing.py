@@ -13,14 +13,16 @@ from lamella.metrics.definitions import METRICS, Metric, find_metric, needed_col
 from lamella.services.checking import checks
 from lamella.services.comparing import EstimatesBy, compare, roles
 from lamella.services.concluding import conclude
-from lamella.services.exploring import Subject, explored
+from lamella.services.exploring import explored
 from lamella.services.flagging import BOT, INTERNAL
 from lamella.services.history import earlier_comparisons, phase_of, taken_before
+from lamella.services.interacting import Pairs
 from lamella.services.measure_ports import FactStore, Measured
 from lamella.services.measuring import catalogue, known_estimates, measured_for, planned, stretch_of
 from lamella.services.ports import AnalysisStore, ArmTotals, Clock, ConfigurationStore
 from lamella.services.record_ports import RecordCounts
 from lamella.services.schedule import data_until, standing
+from lamella.services.subjects import Subject
 from lamella.services.tabulating import (
     check_document,
     inputs_document,
@@ -62,10 +64,12 @@ def analyse_and_keep(
     facts: FactStore | None = None,
     *,
     explores: bool = True,
+    pairs: Pairs | None = None,
 ) -> dict[str, Json]:
     """The report as `analyse` makes it, after it was saved: from then on the looks that it took are spent.
 
     Where it does not `explores`, that is left to a later report, unless the data has come to its end.
+    `pairs` are what the round of reports has found of pairs of experiments.
     """
     subject, now = _subject(experiment_key, configurations), clock.now()
     previous = _previous(subject, analyses)
@@ -74,7 +78,7 @@ def analyse_and_keep(
     is_over = data_until(subject.experiment.plan, subject.phase, now) < now
     if facts is None or not (explores or is_over):
         return document
-    found = explored(subject, facts, previous, now)
+    found = explored(subject, facts, previous, now, pairs)
     if found.is_new:
         facts.keep_exploration(experiment_key, subject.phase.id, found.parts)
     return {**document, **found.parts}

@@ -42,7 +42,16 @@ def conclude(plan: AnalysisPlan, readings: Sequence[Reading], checked: Sequence[
         if looks:
             looks = (*looks[:-1], replace(looks[-1], z=_leading_z(primary), boundary=_boundary(standard)))
         evidence = replace(evidence, numbers={**evidence.numbers, **_look_numbers(looks)})
-    return Conclusion(verdict=decide(evidence, checked, progress), evidence=evidence, looks=looks)
+    verdict = _with_days_left(decide(evidence, checked, progress), plan, stand)
+    return Conclusion(verdict=verdict, evidence=evidence, looks=looks)
+
+
+def _with_days_left(verdict: Verdict, plan: AnalysisPlan, stand: Standing) -> Verdict:
+    """Adds the days until the planned end to one that keeps running, where the plan sets one."""
+    if verdict.decision is not Decision.KEEP_RUNNING or plan.planned_days is None:
+        return verdict
+    left = max(0.0, plan.planned_days - stand.elapsed_days)
+    return replace(verdict, numbers={"days_left": left, **verdict.numbers})
 
 
 def _between_looks(stand: Standing) -> Verdict:

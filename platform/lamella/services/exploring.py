@@ -9,43 +9,27 @@ from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from lamella.errors import Unavailable
-from lamella.experiments.model import Configuration, DeclaredMetric, Experiment, Json, Phase
+from lamella.experiments.model import DeclaredMetric, Json
 from lamella.metrics.definitions import METRICS, Metric, needed_columns
+from lamella.services.allowance import Allowance
 from lamella.services.comparing import roles
 from lamella.services.daily import series_document
 from lamella.services.figures import LABEL
 from lamella.services.health import recommender_document, service_document
-from lamella.services.interacting import interactions_document, overlapping
+from lamella.services.interacting import Pairs, interactions_document
 from lamella.services.measure_ports import FactStore, Stretch
 from lamella.services.measuring import catalogue, planned, stretch_of
 from lamella.services.schedule import data_until
 from lamella.services.segmenting import segments_document
+from lamella.services.subjects import Subject
 
 REFRESH: Final = timedelta(hours=20)
 MOST_ATTRIBUTES: Final = 4
 MOST_SEGMENTS: Final = 12
+SECONDS: Final = 30.0
+"""After so long a report explores nothing more but the health of its arms."""
 KEYS: Final = ("series", "segments", "interactions", "health")
 """The parts of a report that are explored."""
-
-
-class Subject(NamedTuple):
-    """What is reported on: an experiment in one of its phases, and all else that is configured."""
-
-    experiment: Experiment
-    phase: Phase
-    configuration: Configuration
-
-    @property
-    def control(self) -> str:
-        """The key of the control, or of the first variant."""
-        variants = self.experiment.variants
-        return next((each.key for each in variants if each.is_control), variants[0].key)
-
-    @property
-    def arms(self) -> tuple[str, ...]:
-        """The variants with weight in the phase, control first."""
-        keys = [each.key for each in self.experiment.variants if self.phase.weights.get(each.key, 0) > 0]
-        return tuple(sorted(keys, key=lambda key: key != self.control))
 
 
 class Explored(NamedTuple):
@@ -55,21 +39,35 @@ class Explored(NamedTuple):
     is_new: bool
 
 
-def explored(subject: Subject, facts: FactStore, previous: Sequence[Mapping[str, Json]], now: datetime) -> Explored:
-    """The explored parts of a report as of `now`, or those of the newest of `previous` where they will do."""
+def explored(
+    subject: Subject,
+    facts: FactStore,
+    previous: Sequence[Mapping[str, Json]],
+    now: datetime,
+    pairs: Pairs | None = None,
+) -> Explored:
+    """The explored parts of a report as of `now`, or those of the newest of `previous` where they will do.
+
+    `pairs` are what this round of reports has found of pairs of experiments.
+    """
     until = data_until(subject.experiment.plan, subject.phase, now)
     kept = _kept(previous[-1] if previous else {}, until, is_over=until < now)
-    return Explored(kept, is_new=False) if kept is not None else Explored(explore(subject, facts, until), is_new=True)
+    if kept is not None:
+        return Explored(kept, is_new=False)
+    return Explored(explore(subject, facts, until, pairs or Pairs()), is_new=True)
 
 
-def explore(subject: Subject, facts: FactStore, until: datetime) -> dict[str, Json]:
-    """Every explored part, from the record until then."""
+def explore(subject: Subject, facts: FactStore, until: datetime, pairs: Pairs) -> dict[str, Json]:
+    """Every explored part, from the record until then.
+
+    After SECONDS no further attribute or pair of experiments is looked at; the parts name what is left out.
+    """
     experiment, phase, configuration = subject
     plan = experiment.plan
     declared = planned(plan, configuration.metrics)
     stretch = stretch_of(plan, phase, until)
     metrics = [each.metric for each in roles(plan, catalogue(declared)) if each.role != LABEL]
-    found = _Exploring(subject, facts, stretch, metrics, declared)
+    found = _Exploring(subject, facts, stretch, metrics, declared, pairs, Allowance(SECONDS))
     return {
         "series": _part(until, found.series),
         "segments": _part(until, found.segments),
@@ -84,6 +82,8 @@ class _Exploring(NamedTuple):
     stretch: Stretch
     metrics: list[Metric]
     declared: Sequence[DeclaredMetric]
+    pairs: Pairs
+    allowance: Allowance
 
     def series(self) -> dict[str, Json]:
         own = [each for each in self.metrics if each.key in METRICS]
@@ -93,39 +93,35 @@ class _Exploring(NamedTuple):
 
     def segments(self) -> dict[str, Json]:
         attributes = list(self.facts.attributes(self.stretch))
-        by: list[Json] = [
-            segments_document(
-                self.facts,
-                self.stretch,
-                [name],
-                self.metrics,
-                self.declared,
-                arms=self.subject.arms,
-                control=self.subject.control,
-                weights=self.subject.phase.weights,
-                most=MOST_SEGMENTS,
-            )
-            for name in attributes[:MOST_ATTRIBUTES]
-        ]
-        return {"attributes": [*attributes], "by": by}
+        by: list[Json] = []
+        for name in attributes[:MOST_ATTRIBUTES]:
+            if self.allowance.is_over:
+                break
+            by.append(self._segments(name))
+        return {"attributes": [*attributes], "by": by, "left_out": [*attributes[len(by) :]]}
 
     def interactions(self) -> dict[str, Json]:
-        experiment, phase, configuration = self.subject
         primary = self.metrics[0]
-        rows = interactions_document(
-            self.facts,
-            self.stretch,
-            overlapping(configuration, experiment, phase, self.stretch.until),
-            primary,
-            next((each for each in self.declared if each.key == primary.key), None),
-            arms=self.subject.arms,
-            control=self.subject.control,
-        )
-        return {"metric": primary.key, "pairs": rows}
+        declared = next((each for each in self.declared if each.key == primary.key), None)
+        about = (self.facts, self.subject, self.stretch, primary, declared)
+        return interactions_document(*about, pairs=self.pairs, allowance=self.allowance)
 
     def health(self) -> dict[str, Json]:
         about = (self.facts, self.stretch, self.subject.arms, self.subject.control)
         return {"recommender": recommender_document(*about), "service": service_document(*about)}
+
+    def _segments(self, name: str) -> dict[str, Json]:
+        return segments_document(
+            self.facts,
+            self.stretch,
+            [name],
+            self.metrics,
+            self.declared,
+            arms=self.subject.arms,
+            control=self.subject.control,
+            weights=self.subject.phase.weights,
+            most=MOST_SEGMENTS,
+        )
 
 
 def _part(until: datetime, make: Callable[[], dict[str, Json]]) -> dict[str, Json]:

@@ -3,10 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Final, Protocol
 
 from lamella.experiments.model import Experiment, Status
 from lamella.services.ports import Clock, ConfigurationStore
+
+CHECK_SECONDS: Final = 2.0
+"""After so long no further phase is checked until the next hour."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +59,11 @@ class KeptStore(Protocol):
         """
         ...
 
-    def check(self, now: datetime) -> Sequence[Drift]:
-        """Each kept phase beside a fresh count of its totals; where they differ, the fresh one replaces it."""
+    def check(self, now: datetime, *, seconds: float = 0.0) -> Sequence[Drift]:
+        """The kept phase that was checked longest ago beside a fresh count, which replaces it where they differ.
+
+        Then the next one, until `seconds` have passed.
+        """
         ...
 
 
@@ -73,8 +79,11 @@ class Keeping:
         self._store.refresh([_followed(each) for each in running if each.phases], self._clock.now())
 
     def check(self) -> Sequence[Drift]:
-        """The drift of each kept phase, mended where there is any."""
-        return self._store.check(self._clock.now())
+        """The drift of the kept phases that were checked longest ago, mended where there is any.
+
+        One phase at least; a fresh count reads the totals of all its units, so that it is not done for all at once.
+        """
+        return self._store.check(self._clock.now(), seconds=CHECK_SECONDS)
 
 
 def covariates_since(experiment: Experiment) -> datetime | None:

@@ -90,7 +90,8 @@ def standing(
         carried=None,
     )
     if method is Method.ALWAYS_VALID:
-        return replace(plain, waits_for="The interval is valid at any time; the next analysis may decide.")
+        waits = f"The interval is valid at any time; the next analysis may decide. {_end_in(plan, elapsed_days)}"
+        return replace(plain, waits_for=waits)
     if method is Method.FIXED_HORIZON:
         may_judge = share is None or plain.is_final
         left = (plan.planned_days or 0) - elapsed_days
@@ -120,6 +121,12 @@ def _at_look(
         return replace(plain, may_judge=False, looks=looks, waits_for=waits_for, carried=carried)
     own = Look(number=due, information=looks[-1].information if repeats else information, at=now.isoformat())
     return replace(plain, looks=(*(looks[:-1] if repeats else looks), own), waits_for=waits_for)
+
+
+def _end_in(plan: AnalysisPlan, elapsed_days: float) -> str:
+    if plan.planned_days is None:
+        return "The plan sets no end."
+    return f"The planned end is {max(0.0, plan.planned_days - elapsed_days):.1f} days away."
 
 
 def _waits(plan: AnalysisPlan, plain: Standing) -> str:

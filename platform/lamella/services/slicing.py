@@ -7,13 +7,13 @@ from lamella.experiments.model import Configuration, Experiment, Json
 from lamella.experiments.selection import experiment_of, near
 from lamella.metrics.definitions import Metric
 from lamella.services.comparing import roles
-from lamella.services.exploring import Subject
 from lamella.services.figures import LABEL
 from lamella.services.measure_ports import FactStore
 from lamella.services.measuring import catalogue, planned, stretch_of
 from lamella.services.ports import Clock, ConfigurationStore
 from lamella.services.schedule import data_until
 from lamella.services.segmenting import MOST_ATTRIBUTES, segments_document
+from lamella.services.subjects import Subject
 
 LONGEST_ATTRIBUTE = 128
 

@@ -54,7 +54,8 @@ def decide(evidence: Verdict, checks: Sequence[Check], progress: Progress) -> Ve
     fatal = [check for check in checks if check.blocks and check.check != MINIMUM_DAYS]
     if fatal:
         details = " ".join(check.detail for check in fatal)
-        reason = f"A check failed, so the numbers do not show what the variants do. {details}"
+        names = " and ".join(check.check for check in fatal)
+        reason = f"A check failed ({names}), so the numbers do not show what the variants do. {details}"
         numbers = {f"{check.check}_p": check.p for check in fatal}
         return Verdict(decision=Decision.INVALID, variant=None, reason=reason, numbers=numbers)
     left = progress.minimum_days - progress.elapsed_days

@@ -18,6 +18,7 @@ from werkzeug.exceptions import HTTPException
 
 from lamella import errors
 from lamella.web import ofrep_errors
+from lamella.web.requests import media_types
 
 MEDIA_TYPE: Final = "application/problem+json"
 RETRY_SECONDS: Final = 2
@@ -177,7 +178,8 @@ def _detail(status: int, message: str) -> str:
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         return f"the body is larger than {request.max_content_length} bytes; send less at a time"
     if status == HTTPStatus.UNSUPPORTED_MEDIA_TYPE:
-        return f"the body is declared as {request.mimetype or 'nothing'!r}; send Content-Type: application/json"
+        wanted = " or ".join(media_types(request.endpoint or ""))
+        return f"the body is declared as {request.mimetype or 'nothing'!r}; send Content-Type: {wanted}"
     if status == HTTPStatus.PRECONDITION_FAILED:
         return f"{request.path!r} is not what If-Match names; read it again and retry"
     return message

@@ -85,12 +85,12 @@ def install_requests(app: Flask, limits: Mapping[str, int]) -> None:
             return
         request.max_content_length = limits.get(request.endpoint, DEFAULT_BYTES)
         has_body = bool(request.content_length) or "Transfer-Encoding" in request.headers
-        if has_body and request.mimetype not in _media_types(request.endpoint):
+        if has_body and request.mimetype not in media_types(request.endpoint):
             raise UnsupportedMediaType
 
 
-def _media_types(endpoint: str) -> tuple[str, ...]:
-    """Forms come from the pages only, YAML is for the whole configuration, plain text is what a beacon can send."""
+def media_types(endpoint: str) -> tuple[str, ...]:
+    """What the bodies of an endpoint may be: forms come from the pages only, YAML is for the whole configuration, plain text is what a beacon can send."""
     if endpoint.startswith("pages."):
         return ("application/x-www-form-urlencoded",)
     if endpoint == "uploads.upload_model":

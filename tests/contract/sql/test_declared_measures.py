@@ -147,6 +147,7 @@ def test_what_a_unit_did_before_its_first_day_is_a_covariate(engine, kept):
     stretch = Stretch(phase=PHASE, until=UNTIL, covariate_since=NOW - timedelta(days=30))
     found = SqlMeasureStore(engine).measured(stretch, METRICS[:7])
     for metric in METRICS[:7]:
+        assert found[metric.key].failed is None
         moments = found[metric.key].moments["a"]
         assert moments.columns[-1] == "has_pre"
         assert 0.0 < moments.mean_of("has_pre") <= 1.0

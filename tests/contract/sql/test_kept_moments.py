@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from lamella.adapters.sql import kept, vectors
+from lamella.adapters.sql import corrections, kept, vectors
 from lamella.adapters.sql.analysis import SqlAnalysisStore
 from lamella.adapters.sql.changes import forget, reflag
 from lamella.adapters.sql.engine import snapshot, writing
@@ -104,7 +104,7 @@ def test_after_every_refresh_the_kept_moments_are_a_recount_whatever_came_before
             assert_exact(engine)
     store.refresh(FOLLOWED, NOW)
     assert_exact(engine)
-    assert store.check(NOW) == [Drift(phase=PHASE, figures=0), Drift(phase=PHASE + 1, figures=0)]
+    assert store.check(NOW, seconds=60.0) == [Drift(phase=PHASE, figures=0), Drift(phase=PHASE + 1, figures=0)]
 
 
 @pytest.mark.parametrize(
@@ -180,6 +180,32 @@ def test_a_check_finds_drift_mends_it_and_records_it(engine):
     assert (arm.source, arm.moments.sum_of("clicks")) == ("kept", 3)
     with snapshot(engine) as connection:
         assert connection.execute(sa.select(kept.kept_phase.c.drift)).scalar_one() > 0
+
+
+def test_each_check_counts_the_phase_that_was_checked_longest_ago_and_refreshes_all(engine):
+    record, store = SqlRecordStore(engine), SqlKeptStore(engine)
+    records = traffic(random.Random(10), slates=60)
+    take(engine, record, [records[:100]])
+    store.refresh(FOLLOWED, NOW)
+    take(engine, record, [records[100:]])
+    order = [store.check(NOW + timedelta(hours=hour)) for hour in range(4)]
+    assert order == [[Drift(phase=phase, figures=0)] for phase in (PHASE, PHASE + 1, PHASE, PHASE + 1)]
+    assert_exact(engine)
+    store.refresh([*FOLLOWED, Followed(phase=PHASE + 2, covariate_since=None)], NOW)
+    assert store.check(NOW + timedelta(hours=5)) == [Drift(phase=PHASE + 2, figures=0)]
+
+
+def test_changed_units_that_are_read_in_many_stretches_are_all_corrected(engine, monkeypatch):
+    monkeypatch.setattr(corrections, "_AT_ONCE", 7)
+    record, store = SqlRecordStore(engine), SqlKeptStore(engine)
+    records = traffic(random.Random(11), slates=150)
+    take(engine, record, [records[:300]])
+    store.refresh(FOLLOWED, NOW)
+    take(engine, record, [records[300:]])
+    flag(engine, ["reader-3", "reader-8"])
+    assert_exact(engine)
+    store.refresh(FOLLOWED, NOW)
+    assert_exact(engine)
 
 
 def erase(engine: sa.Engine, units: list[str]) -> None:

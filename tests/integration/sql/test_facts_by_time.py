@@ -13,6 +13,7 @@ from lamella.testing.traffic import NOW, traffic
 INDEXES = """
 SELECT tablename, indexdef FROM pg_indexes
 WHERE tablename ~ '^(slate|impression|click|read|interaction|custom)(_default|_[0-9]{4}_[0-9]{2})?$'
+  AND indexdef !~ 'unit'
 """
 
 

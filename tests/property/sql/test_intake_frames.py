@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lamella.adapters.sql.columns import micros_at
+from lamella.adapters.sql.columns import micros_at, plain
 from lamella.adapters.sql.event_frame import EXTRAS, Events
 from lamella.adapters.sql.intake import Intake
 from lamella.adapters.sql.slate_frame import Slates
@@ -47,8 +47,9 @@ def events_of(records) -> list[tuple[object, ...]]:
 
 def slates_in(intake: Intake) -> list[tuple[object, ...]]:
     frame, at, found = intake.slates, 0, []
+    columns = list(map(plain, frame.impressions))
     for row, shown in enumerate(frame.shown):
-        impressions = [tuple(column[at + each] for column in frame.impressions) for each in range(shown)]
+        impressions = [tuple(column[at + each] for column in columns) for each in range(shown)]
         at += shown
         words = (frame.models[row], frame.fallbacks[row], frame.contexts[row])
         common = (frame.request_ids[row], frame.units[row], int(frame.micros[row]), frame.snapshots[row])
@@ -139,6 +140,19 @@ def test_a_field_that_is_missing_or_too_many_is_a_fault_of_its_record_alone(at, 
 @pytest.mark.parametrize("poison", [b"", b"{}", b"no JSON", b"[1, null, []]", b"[[", b'["a"]],[["b"]', b"7"])
 def test_a_batch_that_cannot_be_read_sinks_no_other(poison):
     check(encode([SHOWN]), poison, encode([click(of=SHOWN)]))
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        *("0001-01-01T00:00:00+01:00", "9999-12-31T23:59:59-01:00", "2026-03-02T08:00:00.1+01:30", "20260302T080000Z"),
+        *("2026-03-02T08:00:60Z", "2026-03-02", "2026-03-02 08:00+00", "2026-03-02T08:00:00 +00:00", "\u0662026-03-02"),
+    ],
+)
+def test_a_time_in_other_words_is_what_reading_it_by_itself_says(time):
+    documents = json.loads(json.dumps(GOOD))
+    documents[1]["time"] = time
+    check(orjson.dumps(documents))
 
 
 @given(moment=st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30)), offset=st.integers(-720, 720))  # noqa: DTZ001

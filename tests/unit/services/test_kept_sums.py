@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from configurations import draft, newsroom, running
 from lamella.experiments.lifecycle import stop
-from lamella.services.keeping import Drift, Followed, Keeping
+from lamella.services.keeping import CHECK_SECONDS, Drift, Followed, Keeping
 from lamella.testing.configurations import MemoryConfigurationStore
 from lamella.testing.fakes import FakeClock
 from lamella.testing.traffic import NOW
@@ -22,8 +22,9 @@ class Store:
         self.wanted = list(wanted)
         self.at.append(now)
 
-    def check(self, now: datetime) -> Sequence[Drift]:
+    def check(self, now: datetime, *, seconds: float = 0.0) -> Sequence[Drift]:
         self.at.append(now)
+        self.seconds = seconds
         return [Drift(phase=1, figures=3)]
 
 
@@ -45,3 +46,4 @@ def test_a_check_reports_the_drift_that_the_store_found():
     store = Store()
     assert Keeping(MemoryConfigurationStore(), store, FakeClock(NOW)).check() == [Drift(phase=1, figures=3)]
     assert store.at == [NOW]
+    assert store.seconds == CHECK_SECONDS

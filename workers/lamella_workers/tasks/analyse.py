@@ -9,6 +9,7 @@ from lamella.bootstrap.worker import WorkerServices
 from lamella.errors import ConfigurationInvalid, LamellaError, Unavailable
 from lamella.experiments.model import Status
 from lamella.services.analysing import analyse_and_keep
+from lamella.services.interacting import Pairs
 
 
 @dataclass(slots=True)
@@ -25,11 +26,17 @@ class _Budget:
 _budget = _Budget()
 
 
-def one(services: WorkerServices, experiment: str) -> None:
+def one(services: WorkerServices, experiment: str, pairs: Pairs | None = None) -> None:
     """A fresh report on `experiment`, kept, and acted on as its plan says."""
     explores, begun = _budget.allows(), time.monotonic()
     document = analyse_and_keep(
-        experiment, services.configuration, services.analysis, services.clock, services.facts, explores=explores
+        experiment,
+        services.configuration,
+        services.analysis,
+        services.clock,
+        services.facts,
+        explores=explores,
+        pairs=pairs,
     )
     if explores:
         _budget.spent += time.monotonic() - begun
@@ -54,14 +61,15 @@ def every(services: WorkerServices) -> None:
             return
         services.keeping.refresh()
         running = [each.key for each in services.configuration.load().experiments if each.status is Status.RUNNING]
+        pairs = Pairs()
         for key in running:
-            _try(services, key)
+            _try(services, key, pairs)
 
 
-def _try(services: WorkerServices, experiment: str) -> None:
+def _try(services: WorkerServices, experiment: str, pairs: Pairs) -> None:
     log = structlog.get_logger("lamella.analyse").bind(experiment=experiment)
     try:
-        one(services, experiment)
+        one(services, experiment, pairs)
     except Unavailable:
         # The store is away for all of them.
         raise

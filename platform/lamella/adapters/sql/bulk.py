@@ -15,8 +15,7 @@ import sqlalchemy as sa
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
-from lamella.adapters.sql.columns import DAY_MICROS, Column, Integers
-from lamella.adapters.sql.copying import copy_stream
+from lamella.adapters.sql.columns import DAY_MICROS, Column, Integers, plain
 from lamella.adapters.sql.engine import is_postgresql, unavailable
 from lamella.adapters.sql.types import UTCDateTime
 
@@ -63,7 +62,7 @@ class Bulk(Protocol):
         """
         ...
 
-    def find(self, column: sa.Column[Any], values: Sequence[Any], wanted: Sequence[sa.Column[Any]]) -> Iterator[Any]:
+    def find(self, column: sa.Column[Any], values: Column, wanted: Sequence[sa.Column[Any]]) -> Iterator[Any]:
         """`wanted`, in the driver's own types, of the rows whose `column` has one of the values."""
         ...
 
@@ -93,13 +92,11 @@ class PostgreSQLBulk:
 
     def moments(self, micros: Integers) -> Column:
         """Microseconds since 2000."""
-        moments: list[int] = (micros - _DAYS_BEFORE * DAY_MICROS).tolist()
-        return moments
+        return micros - _DAYS_BEFORE * DAY_MICROS
 
     def days(self, numbers: Integers) -> Column:
         """Days since 2000."""
-        days: list[int] = (numbers - _DAYS_BEFORE).tolist()
-        return days
+        return numbers - _DAYS_BEFORE
 
     def append(self, table: sa.Table, columns: Columns, *, of: Columns | None = None, counts: Counts = ()) -> None:
         """Copies the rows in. Raises StoreUnavailable if the connection breaks meanwhile."""
@@ -107,6 +104,8 @@ class PostgreSQLBulk:
             return
         shared = of or {}
         names = ", ".join(f'"{name}"' for name in (*shared, *columns))
+        from lamella.adapters.sql.copying import copy_stream  # imports Arrow, which readers of the store need not
+
         own, theirs = ([_binary_type(table.c[name]) for name in some] for some in (columns, shared))
         stream = copy_stream(own, list(columns.values()), theirs, list(shared.values()), counts)
         driver: Any = self._connection.connection.driver_connection
@@ -120,9 +119,9 @@ class PostgreSQLBulk:
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
             raise unavailable(self._connection.engine, error) from error
 
-    def find(self, column: sa.Column[Any], values: Sequence[Any], wanted: Sequence[sa.Column[Any]]) -> Iterator[Any]:
+    def find(self, column: sa.Column[Any], values: Column, wanted: Sequence[sa.Column[Any]]) -> Iterator[Any]:
         """One statement, whatever the number of values."""
-        if values:
+        if len(values):
             statement = f"{_select(column, wanted)} = ANY(%b)"
             yield from self._execute(statement, values)
 
@@ -141,11 +140,11 @@ class PostgreSQLBulk:
             raise unavailable(self._connection.engine, error) from error
         return rows
 
-    def _execute(self, statement: str, values: Sequence[Any]) -> Any:
+    def _execute(self, statement: str, values: Column) -> Any:
         driver: Any = self._connection.connection.driver_connection
         driver.adapters.register_dumper(_ByteArrays, _ByteArraysDumper)
         driver.adapters.register_dumper(_Numbers, _NumbersDumper)
-        array = _ByteArrays.of(values) if isinstance(values[0], bytes) else _Numbers.of(values)
+        array = _Numbers.of(values) if isinstance(values[0], int) else _ByteArrays.of(values)
         try:
             return driver.execute(statement, (array,), binary=True)
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
@@ -166,8 +165,12 @@ class _ByteArrays(_Array):
     oid = 1001  # bytea[], in PostgreSQL's catalogue
 
     @classmethod
-    def of(cls, values: Sequence[bytes]) -> "_ByteArrays":
+    def of(cls, values: Column) -> "_ByteArrays":
         head = struct.pack("!iiIii", 1, 0, 17, len(values), 1)
+        if isinstance(values, np.ndarray):
+            packed = np.empty(values.size, dtype=[("size", ">i4"), ("value", values.dtype)])
+            packed["size"], packed["value"] = values.dtype.itemsize, values
+            return cls(head + packed.tobytes())
         sizes = map(_SIZES.__getitem__, map(len, values))
         return cls(head + b"".join(chain.from_iterable(zip(sizes, values, strict=True))))
 
@@ -215,8 +218,8 @@ class SQLiteBulk:
         width, total = len(columns) + len(shared), _length(columns)
         names = ", ".join(f'"{name}"' for name in (*shared, *columns))
         insert = f'INSERT INTO "{table.name}" ({names}) VALUES '  # noqa: S608 - names of our schema
-        spread = (chain.from_iterable(map(repeat, column, counts)) for column in shared.values())
-        values = chain.from_iterable(zip(*spread, *columns.values(), strict=True))
+        spread = (chain.from_iterable(map(repeat, plain(column), counts)) for column in shared.values())
+        values = chain.from_iterable(zip(*spread, *map(plain, columns.values()), strict=True))
         one, at_once = f"({', '.join('?' * width)})", max(1, _AT_ONCE // width)
         many = insert + ", ".join([one] * at_once)
         driver: Any = self._connection.connection.driver_connection
@@ -228,9 +231,9 @@ class SQLiteBulk:
         except sqlite3.OperationalError as error:
             raise unavailable(self._connection.engine, error) from error
 
-    def find(self, column: sa.Column[Any], values: Sequence[Any], wanted: Sequence[sa.Column[Any]]) -> Iterator[Any]:
+    def find(self, column: sa.Column[Any], values: Column, wanted: Sequence[sa.Column[Any]]) -> Iterator[Any]:
         """One statement for each 10,000 values."""
-        for part in _parts(values):
+        for part in _parts(plain(values)):
             statement = f"{_select(column, wanted)} IN ({_marks(part)})"
             yield from self._connection.exec_driver_sql(statement, part)
 

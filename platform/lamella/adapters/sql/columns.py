@@ -16,18 +16,15 @@ from numpy.typing import NDArray
 
 from lamella.events.validation import CONTROL, TEXT_LIMIT
 
-Column: TypeAlias = Sequence[Any]
+Column: TypeAlias = Any
+"""A sequence of Python's values, an array of numpy or one of Arrow: `kept`, `taken` and `plain` take each."""
+
 Integers: TypeAlias = NDArray[np.int64]
 
 MICRO: Final = 1_000_000
 DAY_MICROS: Final = 86_400 * MICRO
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_UTC: Final = "+00:00"
-_NAIVE: Final = frozenset((len("2026-03-02T08:00:00"), len("2026-03-02T08:00:00.000000")))
 _NUMBERS: Final = frozenset((float, int))
-# Of the years 1 to 9999, in microseconds since 1970.
-_FIRST: Final = -62_135_596_800 * MICRO
-_LAST: Final = 253_402_300_800 * MICRO
 
 
 def transposed(rows: Iterable[Sequence[Any]], width: int) -> list[Column]:
@@ -71,13 +68,11 @@ def are_millionths(column: Column, *, least: float, most: float) -> bool:
     return is_inside and bool((np.rint(values * MICRO) / MICRO == values).all())
 
 
-def are_finite(column: Column, *, above: float = -math.inf, most: float = math.inf) -> bool:
-    """Whether every value is a finite number greater than `above` and at most `most`."""
-    if not column:
+def are_finite(numbers: Any, *, above: float = -math.inf, most: float = math.inf) -> bool:
+    """Whether every value of an array is finite, greater than `above` and at most `most`."""
+    values = np.asarray(numbers)
+    if not values.size:
         return True
-    if not set(map(type, column)) <= _NUMBERS:
-        return False
-    values = np.array(column, dtype=np.float64)
     return bool(np.isfinite(values).all()) and above < values.min() and bool(values.max() <= most)
 
 
@@ -93,22 +88,6 @@ def micros_of(values: Column) -> Integers:
     return np.rint(np.array(values, dtype=np.float64) * MICRO).astype(np.int64)
 
 
-def moments_of(times: Column) -> Integers:
-    """Times of the batch encoding, as microseconds since 1970.
-
-    Raises ValueError or TypeError if one is of another form.
-    """
-    naive = [each[:-6] for each in times]
-    if {each[-6:] for each in times} - {_UTC} or {each[10:11] for each in naive} - {"T"}:
-        raise ValueError("a time that is not in UTC")
-    if not set(map(len, naive)) <= _NAIVE:
-        raise ValueError("a time of another length")
-    micros = np.array(naive, dtype="datetime64[us]").view(np.int64)
-    if micros.size and not _FIRST <= micros.min() <= micros.max() < _LAST:
-        raise ValueError("a time outside of the calendar")
-    return micros
-
-
 def micros_at(moment: datetime) -> int:
     """The moment as microseconds since 1970."""
     return (moment - _EPOCH) // timedelta(microseconds=1)
@@ -116,6 +95,8 @@ def micros_at(moment: datetime) -> int:
 
 def taken(column: Column, rows: Integers) -> Column:
     """The values of these rows."""
+    if isinstance(column, np.ndarray):
+        return column[rows]
     match rows.size:
         case 0:
             return ()
@@ -127,4 +108,14 @@ def taken(column: Column, rows: Integers) -> Column:
 
 def kept(column: Column, mask: NDArray[np.bool_]) -> Column:
     """The values where the mask is true; the column itself where it is true throughout."""
-    return column if mask.all() else list(compress(column, mask.tolist()))
+    if mask.all():
+        return column
+    if isinstance(column, np.ndarray):
+        return column[mask]
+    return column.filter(mask) if hasattr(column, "filter") else list(compress(column, mask.tolist()))
+
+
+def plain(column: Column) -> Sequence[Any]:
+    """The column as values of Python."""
+    found: Sequence[Any] = column.tolist() if hasattr(column, "tolist") else column
+    return found

@@ -13,7 +13,6 @@ from lamella.adapters.sql.columns import (
     are_millionths,
     are_texts,
     floats,
-    moments_of,
     taken,
     transposed,
 )
@@ -36,7 +35,7 @@ class Events:
     """Clicks, reads, interactions and custom events, in the order in which they came.
 
     `micros` are microseconds since 1970; `request_ids` and `items` hold None where a custom event has none. `rows` says
-    where the events of a kind are, `extras` has the columns of that kind alone, as long as its rows.
+    where the events of a kind are, by unit, `extras` has the columns of that kind alone, as long as its rows.
     """
 
     documents: Sequence[Mapping[str, Any]]
@@ -52,6 +51,11 @@ class Events:
     @classmethod
     def of(cls, documents: Sequence[Mapping[str, Any]]) -> "Events":
         """The frame of these objects. Raises LookupError, TypeError or ValueError where one cannot be an event."""
+        from lamella.adapters.sql.arrays import (
+            moments_of,
+            order_of,
+        )  # Arrow, which readers of the store need not import
+
         columns = transposed(map(itemgetter(*_COMMON), documents), len(_COMMON))
         kinds, event_ids, units, times, request_ids, items = columns
         frame = cls(
@@ -63,9 +67,10 @@ class Events:
             request_ids=request_ids,
             items=items,
         )
-        names = np.array(kinds)
+        # Neighbours lie on the same page of the index by unit.
+        by_unit, names = order_of(units), np.array(kinds)
         for kind in sorted(set(kinds)):
-            frame.rows[kind] = np.flatnonzero(names == kind)
+            frame.rows[kind] = by_unit[names[by_unit] == kind]
             mine = taken(documents, frame.rows[kind])
             frame.extras[kind] = tuple(_extra(name, mine) for name in EXTRAS[kind])
         return frame

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import sqlalchemy as sa
+from sqlalchemy.ext.compiler import compiles
 
 from lamella.adapters.sql.schema import click, custom, flagged_unit, impression, interaction, read, slate
 from lamella.adapters.sql.schema import exposure as exposed_unit
@@ -71,6 +72,32 @@ def first_exposures(stretch: Stretch, *extra: sa.ColumnElement[Any]) -> sa.Selec
         unit.first_at < stretch.until,
         sa.not_(flagged),
     )
+
+
+class _Ordered(sa.Join):
+    """A join that SQLite makes in the order in which it is written: it keeps the order of a CROSS JOIN."""
+
+    inherit_cache = True
+
+
+@compiles(_Ordered)
+def _ordered(element: _Ordered, compiler: Any, **options: Any) -> str:
+    return str(compiler.visit_join(element, **options))
+
+
+@compiles(_Ordered, "sqlite")
+def _ordered_sqlite(element: _Ordered, compiler: Any, **options: Any) -> str:
+    # The left side is a table, so that the first JOIN is this one.
+    return str(compiler.visit_join(element, **options)).replace(" JOIN ", " CROSS JOIN ", 1)
+
+
+def events_of(fact: sa.Table, units: sa.CTE) -> sa.Join:
+    """The events of these units.
+
+    SQLite, which knows no sizes, goes through the events once and looks up each one's unit; left to itself it would go
+    through all events for every unit.
+    """
+    return _Ordered(fact, units, units.c.unit == fact.c.unit)
 
 
 def _clause(condition: Condition, event: str) -> sa.ColumnElement[bool]:

@@ -9,11 +9,11 @@ import sqlalchemy as sa
 
 from lamella.adapters.sql.analysis import has_later
 from lamella.adapters.sql.days import cumulative_query, cumulative_rows, daily_query, daily_rows
-from lamella.adapters.sql.engine import is_postgresql, snapshot, writing
+from lamella.adapters.sql.engine import snapshot, writing
 from lamella.adapters.sql.events import first_exposures
 from lamella.adapters.sql.expressions import attribute
 from lamella.adapters.sql.grouping import grouped, moments_in
-from lamella.adapters.sql.measures import ROOM, Layout, SqlMeasureStore, caps_of
+from lamella.adapters.sql.measures import Layout, SqlMeasureStore, caps_of, make_room
 from lamella.adapters.sql.moments import check_columns, scale_of, total_of, totals_until, unit_float
 from lamella.adapters.sql.schema import arm_member, exploration, exposure, item, slate
 from lamella.adapters.sql.shown import shown_in
@@ -149,8 +149,7 @@ class SqlFactStore(SqlMeasureStore):
     def _reading(self) -> Iterator[sa.Connection]:
         """A snapshot with room to sort."""
         with snapshot(self._engine) as connection:
-            if is_postgresql(connection):
-                connection.exec_driver_sql(ROOM)
+            make_room(connection)
             yield connection
 
 

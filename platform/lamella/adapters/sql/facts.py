@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from lamella.adapters.sql.arms import Arms
 from lamella.adapters.sql.bulk import Bulk
-from lamella.adapters.sql.columns import Column, Integers, kept, micros_at, taken
+from lamella.adapters.sql.columns import Column, Integers, kept, micros_at, plain, taken
+from lamella.adapters.sql.digests import Digests
 from lamella.adapters.sql.event_frame import EXTRAS, Events
-from lamella.adapters.sql.intake import Intake, digests_of
+from lamella.adapters.sql.intake import Intake
 from lamella.adapters.sql.kept_schema import told
 from lamella.adapters.sql.quarantining import ERASED, UNIT_MISMATCH, UNKNOWN_REQUEST, Quarantine, Refusal
 from lamella.adapters.sql.schema import (
@@ -57,10 +58,10 @@ class Ingest:
         """Stores the intake; slates come first, because feedback takes its arm from them."""
         quarantine = Quarantine(self._connection, self._ways, self._now)
         served: Served = {}
-        new = self._store_slates(intake.slates, served)
-        refused = self._store_events(intake.events, served)
+        new = self._store_slates(intake.slates, intake.slate_digests, served)
+        refused = self._store_events(intake.events, intake.event_digests, served)
         waited = Intake.of(quarantine.released(new))
-        refused |= self._store_events(waited.events, served)
+        refused |= self._store_events(waited.events, waited.event_digests, served)
         self._store_exposures(intake.exposures)
         repeated, self.quarantined = quarantine.keep(refused, {**waited.faults, **intake.faults})
         self.duplicate += repeated
@@ -69,20 +70,19 @@ class Ingest:
         self._totals.store(self._connection, self._ways)
         self.duplicate += intake.duplicate
 
-    def _store_slates(self, found: Slates, served: Served) -> list[bytes]:
+    def _store_slates(self, found: Slates, digests: Digests, served: Served) -> Sequence[bytes]:
         """The digests of the new slates, which are added to `served`."""
-        digests = digests_of(found.request_ids)
         is_new = self._new(slate_receipt, digests)
         self.duplicate += Counter({"slate": int((~is_new).sum())})
         slates = found if is_new.all() else found.where(is_new)
-        digests = list(kept(digests, is_new))
         self.numbers = self._arms.numbers(self._connection, slates.exposures)
         of_combination = [self.numbers[each] for each in slates.exposures]
         arms = [of_combination[each] for each in slates.combination]
         served.update(zip(slates.request_ids, zip(arms, slates.units, strict=True), strict=True))
         moments = self._ways.moments(slates.micros)
         common = {"time": moments, "request_id": slates.request_ids, "unit": slates.units, "arm": arms}
-        self._append_receipts(slate_receipt, digests, time=moments, arm=arms, unit=slates.units)
+        new = digests.where(is_new)
+        self._append_receipts(slate_receipt, new, new.order, time=moments, arm=arms, unit=slates.units)
         self._ways.append(
             slate,
             {
@@ -102,11 +102,10 @@ class Ingest:
         self._tallies.see(slates.micros, arms)
         self._tallies.judge(slates.units, slates.contexts)
         self.stored += Counter(slate=len(arms), impression=len(slates.impressions[0]))
-        return digests
+        return plain(new.values)
 
-    def _store_events(self, events: Events, served: Served) -> dict[bytes, Refusal]:
+    def _store_events(self, events: Events, digests: Digests, served: Served) -> dict[bytes, Refusal]:
         """The events that were not stored, with the reason, by digest."""
-        digests = digests_of(events.event_ids)
         is_new = self._new(event_receipt, digests)
         self.duplicate += Counter(compress(events.kinds, (~is_new).tolist()))
         self._find_slates(events.request_ids, served)
@@ -121,7 +120,7 @@ class Ingest:
         is_stored = is_new & is_sound
         arms = [None if found is None else found[0] for found in slates]
         moments = self._ways.moments(events.micros)
-        self._append_receipts(event_receipt, kept(digests, is_stored), time=kept(moments, is_stored))
+        self._append_receipts(event_receipt, digests, digests.order[is_stored[digests.order]], time=moments)
         columns = (moments, events.request_ids, events.units, arms, events.event_ids, events.items)
         for kind, rows in events.rows.items():
             is_mine = is_stored[rows]
@@ -131,7 +130,7 @@ class Ingest:
             self._ways.append(_TABLES[kind], dict(zip(names, (*common, *extras), strict=True)))
             self._count(kind, common[2], common[3], events.micros[mine], extras)
         return {
-            digests[row]: Refusal(document=events.documents[row], why=_why(slates[row]))
+            digests.values[row].item(): Refusal(document=events.documents[row], why=_why(slates[row]))
             for row in np.flatnonzero(is_new & ~is_sound).tolist()
         }
 
@@ -149,16 +148,18 @@ class Ingest:
         self.stored += Counter({kind: len(units)})
 
     def _store_exposures(self, exposures: Mapping[bytes, Exposure]) -> None:
-        is_new = self._new(event_receipt, list(exposures))
+        digests = Digests.made(b"".join(exposures))
+        is_new = self._new(event_receipt, digests)
         new = dict(compress(exposures.items(), is_new.tolist()))
         micros = np.fromiter((micros_at(each.time) for each in new.values()), dtype=np.int64, count=len(new))
         moments = self._ways.moments(micros)
-        self._append_receipts(event_receipt, list(new), time=moments)
+        digests = digests.where(is_new)
+        self._append_receipts(event_receipt, digests, digests.order, time=moments)
         numbers = self._arms.numbers(self._connection, ((each.exposed,) for each in new.values()))
         self.numbers = {**self.numbers, **numbers}
         arms = [numbers[each.exposed,] for each in new.values()]
         units = [each.unit for each in new.values()]
-        self._ways.append(told, {"digest": list(new), "time": moments, "unit": units, "arm": arms})
+        self._ways.append(told, {"digest": digests.values, "time": moments, "unit": units, "arm": arms})
         for each, at, arm in zip(new.values(), micros.tolist(), arms, strict=True):
             self._totals.add_exposure(each.unit, at, each.exposed, arm)
         self._tallies.see(micros, arms)
@@ -166,31 +167,24 @@ class Ingest:
         self.stored += Counter(exposure=len(new))
         self.duplicate += Counter(exposure=len(exposures) - len(new))
 
-    def _append_receipts(self, receipts: sa.Table, digests: Sequence[bytes], **columns: Column) -> None:
-        """In the order of the digests: neighbours lie on the same page of the index."""
-        order = np.array(sorted(range(len(digests)), key=digests.__getitem__), dtype=np.int64)
-        rows = {name: taken(column, order) for name, column in columns.items()}
-        self._ways.append(receipts, {"digest": taken(digests, order), **rows})
+    def _append_receipts(self, receipts: sa.Table, digests: Digests, rows: Integers, **columns: Column) -> None:
+        """Those of these rows."""
+        known = {name: taken(column, rows) for name, column in columns.items()}
+        self._ways.append(receipts, {"digest": taken(digests.values, rows), **known})
 
-    def _new(self, receipts: sa.Table, digests: Sequence[bytes]) -> Mask:
+    def _new(self, receipts: sa.Table, digests: Digests) -> Mask:
         """Which have no receipt yet and are the first of their digest."""
-        distinct = sorted(set(digests))
         column = receipts.c.digest
-        seen = {digest for (digest,) in self._ways.find(column, distinct, [column])}
-        if not seen and len(distinct) == len(digests):
-            return np.ones(len(digests), dtype=bool)
-        is_new = []
-        for digest in digests:
-            is_new.append(digest not in seen)
-            seen.add(digest)
-        return np.array(is_new, dtype=bool)
+        seen = [digest for (digest,) in self._ways.find(column, digests.distinct(), [column])]
+        return digests.is_first & ~digests.are(seen)
 
     def _find_slates(self, request_ids: Column, served: Served) -> None:
         """Adds to `served` what the store knows of these requests."""
         wanted = [each for each in dict.fromkeys(request_ids) if each is not None and each not in served]
-        names = dict(zip(digests_of(wanted), wanted, strict=True))
+        digests = Digests.of(wanted)
+        names = dict(zip(digests.values.tolist(), wanted, strict=True))
         columns = [slate_receipt.c.digest, slate_receipt.c.arm, slate_receipt.c.unit]
-        for digest, arm, unit in self._ways.find(slate_receipt.c.digest, sorted(names), columns):
+        for digest, arm, unit in self._ways.find(slate_receipt.c.digest, digests.distinct(), columns):
             served[names[digest]] = (arm, unit)
 
 

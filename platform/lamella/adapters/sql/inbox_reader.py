@@ -19,8 +19,13 @@ _SIZES: Final = (
     .limit(sa.bindparam("limit"))
 )
 _BODIES: Final = "SELECT id, body FROM inbox WHERE id BETWEEN ? AND ? ORDER BY id"
-GROUP_BYTES: Final = 4 * 1024 * 1024
-"""A group takes no further batch beyond this: what a worker holds in memory stays bounded, however long the inbox."""
+GROUP_BYTES: Final = 2 * 1024 * 1024
+"""A group takes no further batch beyond this: what a worker holds in memory stays bounded, however long the inbox.
+
+Groups of this size also follow each other closely enough that one is read while the one before is stored.
+"""
+_LOOK: Final = 1_000
+"""Batches whose sizes are asked for at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +65,10 @@ class InboxReader:
         """The oldest batches whose number is higher than `after`."""
         with self._engine.connect() as connection:
             ways = bulk(connection)
-            # Once through SQLAlchemy: it says in our words where the store is away or not migrated.
-            sizes = connection.execute(_SIZES, {"after": after, "limit": limit}).all()
-            number = _fitting([row.size for row in sizes])
-            if not number:
+            numbers, is_full = _group(connection, limit, after)
+            if not numbers:
                 return Group((), Intake(), is_full=False)
-            batches = dict(ways.read(_BODIES, sizes[0].id, sizes[number - 1].id))
-        is_full = number == limit or number < len(sizes)
+            batches = dict(ways.read(_BODIES, numbers[0], numbers[-1]))
         return Group(list(batches), Intake.of(batches.values()), is_full=is_full)
 
 
@@ -94,11 +96,19 @@ class _Ahead:
             self._group = None
 
 
-def _fitting(sizes: Sequence[int]) -> int:
-    """How many of the first batches make a group: at least one, if there is any."""
-    total = 0
-    for number, size in enumerate(sizes, 1):
-        total += size
-        if total >= GROUP_BYTES:
-            return number
-    return len(sizes)
+def _group(connection: sa.Connection, limit: int, after: int) -> tuple[list[int], bool]:
+    """The batches of the next group, and whether there may be more: at least one, if there is any."""
+    numbers: list[int] = []
+    total, last = 0, after
+    while len(numbers) < limit:
+        asked = min(_LOOK, limit - len(numbers))
+        # Through SQLAlchemy: it says in our words where the store is away or not migrated.
+        found = connection.execute(_SIZES, {"after": last, "limit": asked}).all()
+        for last, size in found:
+            numbers.append(last)
+            total += size
+            if total >= GROUP_BYTES:
+                return numbers, True
+        if len(found) < asked:
+            return numbers, False
+    return numbers, True

@@ -11,7 +11,8 @@ from typing import Any, Final, TypeVar
 import numpy as np
 import orjson
 
-from lamella.adapters.sql.columns import DAY_MICROS, Column
+from lamella.adapters.sql.columns import DAY_MICROS
+from lamella.adapters.sql.digests import Digests, digest_of
 from lamella.adapters.sql.event_frame import Events
 from lamella.adapters.sql.slate_frame import Slates
 from lamella.events.codec import REFUSED, Fault, Record, encode, read_batch, read_record
@@ -23,17 +24,6 @@ _FRAMELESS: Final = ("slate", *_OTHERS)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def digest_of(identity: str) -> bytes:
-    """The 16 bytes that a request id or event id is known by: BLAKE2b-128."""
-    return hashlib.blake2b(identity.encode(), digest_size=16).digest()
-
-
-def digests_of(identities: Column) -> list[bytes]:
-    """The digest of each."""
-    make = hashlib.blake2b
-    return [make(each.encode(), digest_size=16).digest() for each in identities]
-
-
 @dataclass(slots=True)
 class Intake:
     """The records of some batches, in the order in which they came, and what could not be read.
@@ -43,6 +33,8 @@ class Intake:
 
     slates: Slates = field(default_factory=lambda: Slates.of(()))
     events: Events = field(default_factory=lambda: Events.of(()))
+    slate_digests: Digests = field(default_factory=lambda: Digests.of(()))
+    event_digests: Digests = field(default_factory=lambda: Digests.of(()))
     exposures: dict[bytes, Exposure] = field(default_factory=dict)
     faults: dict[bytes, Fault] = field(default_factory=dict)
     duplicate: Counter[str] = field(default_factory=Counter)
@@ -58,6 +50,8 @@ class Intake:
         events = [document for document, kind in zip(documents, kinds, strict=True) if kind not in _FRAMELESS]
         intake.slates = intake._frame(Slates.of, slates)
         intake.events = intake._frame(Events.of, events)
+        intake.slate_digests = Digests.of(intake.slates.request_ids)
+        intake.event_digests = Digests.of(intake.events.event_ids)
         for record in intake._records(others):
             if isinstance(record, Exposure):
                 key = digest_of(EXPOSURE_MARK + record.exposure_id)
@@ -93,7 +87,7 @@ class Intake:
             frame = make(documents)
             if frame.fits():
                 return frame
-        except (LookupError, TypeError, ValueError, AttributeError):
+        except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError):
             pass
         good = self._records(documents)
         return make(orjson.loads(encode(good)))

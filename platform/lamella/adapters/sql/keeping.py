@@ -1,8 +1,10 @@
 """Refreshes and checks of the kept moments, each one transaction: killed in the middle, it has done nothing."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from dataclasses import replace
+from datetime import date, datetime
 from typing import Final
 
 import sqlalchemy as sa
@@ -11,7 +13,6 @@ from lamella.adapters.sql import kept
 from lamella.adapters.sql.engine import is_postgresql, snapshot, writing
 from lamella.adapters.sql.kept import Kept, day_of
 from lamella.adapters.sql.kept_schema import kept_phase
-from lamella.adapters.sql.vectors import ArmSums
 from lamella.services.keeping import Drift, Followed
 
 # Grouping one row a unit spills to disk beyond the default of 4 MB.
@@ -29,38 +30,48 @@ class SqlKeptStore:
         with _alone(self._engine) as connection:
             known = set(connection.execute(sa.select(kept_phase.c.phase)).scalars())
             kept.drop(connection, known - {each.phase for each in wanted})
+            held = {each.phase: each for each in kept.load_all(connection)}
+            usable = [each for each in wanted if each.phase in held and held[each.phase].since == _since(each)]
+            arms = kept.refreshed(connection, [held[each.phase] for each in usable])
             for each in wanted:
-                _refresh(connection, each, now)
+                found = arms.get(each.phase)
+                if found is None:
+                    found = kept.counted_afresh(connection, each.phase, _since(each))
+                kept.store(connection, Kept(phase=each.phase, since=_since(each), kept_at=now, arms=found))
             kept.empty_notes(connection)
 
-    def check(self, now: datetime) -> Sequence[Drift]:
-        """Each kept phase beside a fresh count of its totals; where they differ, the fresh one replaces it."""
+    def check(self, now: datetime, *, seconds: float = 0.0) -> Sequence[Drift]:
+        """The kept phase that was checked longest ago beside a fresh count, which replaces it where they differ.
+
+        Then the next one, until `seconds` have passed; all phases are refreshed first.
+        """
+        end = time.monotonic() + seconds
         with _alone(self._engine) as connection:
-            phases = connection.execute(sa.select(kept_phase.c.phase).order_by(kept_phase.c.phase)).scalars().all()
-            found = [_check(connection, phase, now) for phase in phases]
+            held = kept.load_all(connection)
+            arms = kept.refreshed(connection, held)
+            for each in held:
+                kept.store(connection, replace(each, kept_at=now, arms=arms[each.phase]))
             kept.empty_notes(connection)
+            found: list[Drift] = []
+            for each in held:
+                if found and time.monotonic() >= end:
+                    break
+                found.append(_check(connection, replace(each, kept_at=now, arms=arms[each.phase])))
             return found
 
 
-def _refresh(connection: sa.Connection, wanted: Followed, now: datetime) -> None:
-    since, held = day_of(wanted.covariate_since), kept.load(connection, wanted.phase)
-    if held is None or held.since != since:
-        arms: Mapping[str, ArmSums] = kept.counted_afresh(connection, wanted.phase, since)
-    else:
-        arms = kept.refreshed(connection, held)
-    kept.store(connection, Kept(phase=wanted.phase, since=since, kept_at=now, arms=arms))
+def _since(wanted: Followed) -> date | None:
+    return day_of(wanted.covariate_since)
 
 
-def _check(connection: sa.Connection, phase: int, now: datetime) -> Drift:
-    held = kept.load(connection, phase)
-    if held is None:
-        return Drift(phase=phase, figures=0)
-    arms, fresh = kept.refreshed(connection, held), kept.counted_afresh(connection, phase, held.since)
-    figures = kept.figures_between(arms, fresh)
-    kept.store(connection, Kept(phase=phase, since=held.since, kept_at=now, arms=fresh))
-    checked = sa.update(kept_phase).where(kept_phase.c.phase == phase)
-    connection.execute(checked.values(checked_at=now, drift=kept_phase.c.drift + figures))
-    return Drift(phase=phase, figures=figures)
+def _check(connection: sa.Connection, held: Kept) -> Drift:
+    fresh = kept.counted_afresh(connection, held.phase, held.since)
+    figures = kept.figures_between(held.arms, fresh)
+    if figures:
+        kept.store(connection, replace(held, arms=fresh))
+    checked = sa.update(kept_phase).where(kept_phase.c.phase == held.phase)
+    connection.execute(checked.values(checked_at=held.kept_at, drift=kept_phase.c.drift + figures))
+    return Drift(phase=held.phase, figures=figures)
 
 
 @contextmanager

@@ -6,8 +6,7 @@ anything recorded from then on, the vectors without it replace the kept ones. An
 by digit, whenever it is asked; a refresh only keeps the correction small.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any, Final
@@ -15,17 +14,15 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from lamella.adapters.sql.changes import is_counted
-from lamella.adapters.sql.engine import is_postgresql
-from lamella.adapters.sql.fact_rows import fact_rows
+from lamella.adapters.sql.corrections import Correction, corrections, differing
 from lamella.adapters.sql.kept_schema import exposure_change, kept_arm, kept_phase, told, total_change
-from lamella.adapters.sql.schema import FACTS, TOTALS, arm_member, exposure, unit_total
+from lamella.adapters.sql.schema import FACTS, arm_member, exposure, unit_total
 from lamella.adapters.sql.vectors import NOTHING, ArmSums, sums_by_variant, vectors_query
 from lamella.stats.exact import ExactSums
 
 MOST_CORRECTED: Final = 50_000
 """An answer that has to correct more units than this comes from the scan."""
 
-_TOTAL: Final = ("unit", "arm", "day", *TOTALS)
 _EXPOSED: Final = ("unit", "variant", "first_day", "crossed")
 
 
@@ -48,23 +45,33 @@ def load(connection: sa.Connection, phase: int) -> Kept | None:
     return Kept(phase=phase, since=row.since, kept_at=row.kept_at, arms={arm.variant: _arm(arm) for arm in arms})
 
 
+def load_all(connection: sa.Connection) -> list[Kept]:
+    """What is kept of every phase that is followed, without what changed since; the one checked longest ago first."""
+    ordered = sa.select(kept_phase.c.phase).order_by(
+        kept_phase.c.checked_at.is_not(None), kept_phase.c.checked_at, kept_phase.c.phase
+    )
+    phases = connection.execute(ordered).scalars().all()
+    return [held for phase in phases if (held := load(connection, phase)) is not None]
+
+
 def corrected(connection: sa.Connection, kept: Kept, until: datetime | None = None) -> Mapping[str, ArmSums] | None:
     """The sums of now, or as of `until`; None where too many units differ from what is kept."""
     until = until if until is not None and _has_recorded(connection, until) else None
     if until is None and not _has_notes(connection):
         return kept.arms
-    differing = _differing(until)
-    units = sa.select(sa.func.count()).select_from(differing.limit(MOST_CORRECTED + 1).subquery())
+    found = differing(until)
+    units = sa.select(sa.func.count()).select_from(found.limit(MOST_CORRECTED + 1).subquery())
     if connection.execute(units).scalar_one() > MOST_CORRECTED:
         return None
-    return _merged(kept.arms, *_corrections(connection, kept.phase, kept.since, differing, until))
+    return _merged(kept.arms, corrections(connection, {kept.phase: kept.since}, until)[kept.phase])
 
 
-def refreshed(connection: sa.Connection, kept: Kept) -> Mapping[str, ArmSums]:
-    """The sums of now, however many units changed. The caller stores them and empties the notes, or neither."""
-    if not _has_notes(connection):
-        return kept.arms
-    return _merged(kept.arms, *_corrections(connection, kept.phase, kept.since, _differing(None), None))
+def refreshed(connection: sa.Connection, held: Sequence[Kept]) -> Mapping[int, Mapping[str, ArmSums]]:
+    """The sums of now by phase, however many units changed. The caller stores all and empties the notes, or neither."""
+    if not held or not _has_notes(connection):
+        return {each.phase: each.arms for each in held}
+    found = corrections(connection, {each.phase: each.since for each in held})
+    return {each.phase: _merged(each.arms, found[each.phase]) for each in held}
 
 
 def counted_afresh(connection: sa.Connection, phase: int, since: date | None) -> Mapping[str, ArmSums]:
@@ -129,72 +136,10 @@ def _has_recorded(connection: sa.Connection, until: datetime) -> bool:
     return bool(connection.execute(sa.select(sa.or_(*later))).scalar())
 
 
-def _differing(until: datetime | None) -> sa.CompoundSelect[Any]:
-    """The units that changed since the last refresh, or that have something recorded from `until` on."""
-    parts = [sa.select(total_change.c.unit), sa.select(exposure_change.c.unit)]
-    if until is not None:
-        parts += [sa.select(fact.c.unit).where(fact.c.time >= until) for fact in (*FACTS, told)]
-    return sa.union(*parts)
-
-
-def _corrections(
-    connection: sa.Connection, phase: int, since: date | None, differing: sa.CompoundSelect[Any], until: datetime | None
-) -> tuple[Mapping[str, ArmSums], Mapping[str, ArmSums]]:
-    """The sums of these units as they are kept, and as they should be."""
-    variants, units = variants_of(connection, phase), differing.cte("differing")
-    totals = sa.select(*(unit_total.c[name] for name in _TOTAL)).join(units, units.c.unit == unit_total.c.unit)
-    added = sa.select(
-        *(total_change.c[name] for name in _TOTAL[:3]), *((-total_change.c[name]).label(name) for name in TOTALS)
-    )
-    before = sa.union_all(totals, added).subquery("totals_before")
-    was = vectors_query(phase, since, _exposed_before(phase, units), before, variants)
-    now = totals.subquery("totals_now") if until is None else _without(totals, until)
-    present = vectors_query(phase, since, _exposed_now(phase, units, until), now, variants)
-    with _by_index(connection):
-        return sums_by_variant(connection, was, variants), sums_by_variant(connection, present, variants)
-
-
-@contextmanager
-def _by_index(connection: sa.Connection) -> Iterator[None]:
-    """Has PostgreSQL look up some thousand units one by one; by its usual costs it would read every unit's totals."""
-    if not is_postgresql(connection):
-        yield
-        return
-    connection.exec_driver_sql("SET LOCAL random_page_cost = 0.1")
-    yield
-    connection.exec_driver_sql("SET LOCAL random_page_cost TO DEFAULT")
-
-
-def _without(totals: sa.Select[Any], until: datetime) -> sa.FromClause:
-    later = fact_rows(since=until, sign=-1).subquery("later")
-    return sa.union_all(totals, sa.select(*(later.c[name] for name in _TOTAL))).subquery("totals_until")
-
-
-def _exposed_now(phase: int, units: sa.CTE, until: datetime | None) -> sa.FromClause:
-    asked = sa.select(*(exposure.c[name] for name in _EXPOSED)).join(units, units.c.unit == exposure.c.unit)
-    asked = asked.where(exposure.c.phase == phase, is_counted())
-    return (asked if until is None else asked.where(exposure.c.first_at < until)).subquery("exposed_now")
-
-
-def _exposed_before(phase: int, units: sa.CTE) -> sa.FromClause:
-    """The exposures at the last refresh: as noted, and of the other units as they are."""
-    of_phase = sa.select(sa.func.min(exposure_change.c.id)).where(exposure_change.c.phase == phase)
-    oldest = of_phase.group_by(exposure_change.c.unit).scalar_subquery()
-    noted = sa.select(*(exposure_change.c[name] for name in _EXPOSED)).where(
-        exposure_change.c.id.in_(oldest), exposure_change.c.variant.is_not(None), exposure_change.c.counted
-    )
-    is_noted = sa.exists().where(exposure_change.c.phase == phase, exposure_change.c.unit == exposure.c.unit)
-    others = sa.select(*(exposure.c[name] for name in _EXPOSED)).join(units, units.c.unit == exposure.c.unit)
-    others = others.where(exposure.c.phase == phase, is_counted(), sa.not_(is_noted))
-    return sa.union_all(noted, others).subquery("exposed_before")
-
-
-def _merged(
-    arms: Mapping[str, ArmSums], minus: Mapping[str, ArmSums], plus: Mapping[str, ArmSums]
-) -> Mapping[str, ArmSums]:
+def _merged(arms: Mapping[str, ArmSums], by: Correction) -> Mapping[str, ArmSums]:
     found = {
-        variant: arms.get(variant, NOTHING) - minus.get(variant, NOTHING) + plus.get(variant, NOTHING)
-        for variant in arms.keys() | minus.keys() | plus.keys()
+        variant: arms.get(variant, NOTHING) - by.minus.get(variant, NOTHING) + by.plus.get(variant, NOTHING)
+        for variant in arms.keys() | by.minus.keys() | by.plus.keys()
     }
     return {variant: arm for variant, arm in found.items() if arm != NOTHING}
 

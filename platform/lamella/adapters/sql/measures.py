@@ -12,7 +12,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from lamella.adapters.sql.engine import is_postgresql, snapshot
-from lamella.adapters.sql.events import TABLES, filter_of, first_exposures, value_of
+from lamella.adapters.sql.events import TABLES, events_of, filter_of, first_exposures, value_of
 from lamella.adapters.sql.expressions import shifted
 from lamella.adapters.sql.grouping import grouped, moments_in
 from lamella.adapters.sql.quantiles import quantiles_in
@@ -22,8 +22,10 @@ from lamella.experiments.model import DeclaredMetric, Measure, MeasuredKind
 from lamella.services.measure_ports import DENOMINATOR, NUMERATOR, Measured, Stretch
 from lamella.stats.undefined import Reason, Undefined
 
-ROOM: Final = "SET LOCAL work_mem = '64MB'"
-"""One row a unit is sorted and hashed: PostgreSQL's default of 4 MB spills to disk at some ten thousand units."""
+# One row a unit is sorted and hashed: PostgreSQL's default of 4 MB spills to disk at some ten thousand units.
+_ROOM: Final = "SET LOCAL work_mem = '64MB'"
+# Whole tables are joined. Where PostgreSQL takes one to have few rows, it would go through the other for each of them.
+_BY_HASH: Final = "SET LOCAL enable_nestloop = off"
 
 
 class SqlMeasureStore:
@@ -61,8 +63,7 @@ class SqlMeasureStore:
 
     def _measured(self, stretch: Stretch, group: Sequence[DeclaredMetric]) -> dict[str, Measured]:
         with snapshot(self._engine) as connection:
-            if is_postgresql(connection):
-                connection.exec_driver_sql(ROOM)
+            make_room(connection)
             if group[0].kind is MeasuredKind.QUANTILE:
                 return {group[0].key: quantiles_in(connection, stretch, group[0])}
             caps = caps_of(connection, stretch, group)
@@ -75,6 +76,13 @@ class SqlMeasureStore:
             )
             for number, metric in enumerate(group)
         }
+
+
+def make_room(connection: sa.Connection) -> None:
+    """Prepares the transaction for queries that read all units of a phase."""
+    if is_postgresql(connection):
+        connection.exec_driver_sql(_ROOM)
+        connection.exec_driver_sql(_BY_HASH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +112,10 @@ class Layout:
 
         `exposed` stands for the first exposures; its other columns are kept.
         """
-        first = first_exposures(self._stretch, *extra).cte("exposed") if exposed is None else exposed
+        everybody = (
+            first_exposures(self._stretch, *extra).cte("exposed").prefix_with("NOT MATERIALIZED", dialect="sqlite")
+        )
+        first = everybody if exposed is None else exposed
         parts = list(self._parts())
         source: sa.FromClause = first
         sums: dict[str, sa.ColumnElement[Any]] = {}
@@ -164,6 +175,7 @@ class Layout:
             )
             .select_from(first)
             .cte(f"edges_{event}")
+            .prefix_with("NOT MATERIALIZED", dialect="sqlite")
         )
         sums = [sa.func.sum(self._added(part, fact, edges)).label(part.name) for part in parts]
         conditions = [fact.c.time < self._stretch.until]
@@ -172,10 +184,9 @@ class Layout:
             conditions.append(fact.c.time >= oldest)
         if not self._with_past:
             conditions.append(fact.c.time >= edges.c.at_0)
-        joined = edges.join(fact, fact.c.unit == edges.c.unit)
         return (
             sa.select(edges.c.unit, *sums)
-            .select_from(joined)
+            .select_from(events_of(fact, edges))
             .where(*conditions)
             .group_by(edges.c.unit)
             .cte(f"facts_{event}")

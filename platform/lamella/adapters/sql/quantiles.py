@@ -4,7 +4,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from lamella.adapters.sql.events import TABLES, filter_of, first_exposures, value_of
+from lamella.adapters.sql.events import TABLES, events_of, filter_of, first_exposures, value_of
 from lamella.adapters.sql.expressions import shifted
 from lamella.adapters.sql.grouping import grouped, moments_in
 from lamella.experiments.model import DeclaredMetric
@@ -63,7 +63,7 @@ def quantiles_in(connection: sa.Connection, stretch: Stretch, metric: DeclaredMe
 
 def _values(stretch: Stretch, metric: DeclaredMetric) -> sa.CTE:
     """The events that count, each with its unit, variant and value."""
-    first = first_exposures(stretch).cte("exposed")
+    first = first_exposures(stretch).cte("exposed").prefix_with("NOT MATERIALIZED", dialect="sqlite")
     fact = TABLES[metric.measure.event]
     conditions: list[Any] = [fact.c.time < stretch.until, filter_of(metric.measure)]
     start, end = round(metric.window.start_hours * 3600.0), metric.window.end_hours
@@ -72,6 +72,5 @@ def _values(stretch: Stretch, metric: DeclaredMetric) -> sa.CTE:
         conditions.append(fact.c.time < shifted(first.c.first_at, round(end * 3600.0)))
     if stretch.since is not None:
         conditions.append(fact.c.time >= stretch.since)
-    joined = first.join(fact, fact.c.unit == first.c.unit)
     asked = sa.select(first.c.variant, first.c.unit, value_of(metric.measure).label("value"))
-    return asked.select_from(joined).where(*conditions).cte("happened")
+    return asked.select_from(events_of(fact, first)).where(*conditions).cte("happened")

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from lamella.adapters.sql.bulk import Bulk
 from lamella.adapters.sql.columns import micros_at
-from lamella.adapters.sql.intake import digest_of
+from lamella.adapters.sql.digests import digest_of
 from lamella.adapters.sql.schema import quarantine
 from lamella.events.codec import Fault
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from lamella.adapters.sql.bulk import bulk
-from lamella.adapters.sql.intake import digest_of
+from lamella.adapters.sql.digests import digest_of
 from lamella.adapters.sql.schema import event_receipt
 from lamella.events.contract import EXPOSURE_MARK
 

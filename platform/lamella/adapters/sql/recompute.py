@@ -68,12 +68,9 @@ class SqlRecomputing:
 
 
 def _wrong_figures(connection: sa.Connection) -> int:
-    number = 0
-    for phase in connection.execute(sa.select(kept_phase.c.phase)).scalars().all():
-        held = kept.load(connection, phase)
-        if held is not None:
-            number += kept.figures_between(kept.refreshed(connection, held), recounted(connection, phase, held.since))
-    return number
+    held = kept.load_all(connection)
+    now = kept.refreshed(connection, held)
+    return sum(kept.figures_between(now[each.phase], recounted(connection, each.phase, each.since)) for each in held)
 
 
 def _make_room(connection: sa.Connection) -> None:

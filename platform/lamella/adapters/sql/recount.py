@@ -4,9 +4,11 @@ The facts are read once, as narrow arrays, and grouped here: that is several tim
 store. A unit is known by two hashes of 64 bits on PostgreSQL, and by a number of its own on SQLite.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import count
 from typing import Any, Final
 
 import numpy as np
@@ -17,13 +19,15 @@ from lamella.adapters.sql import kept
 from lamella.adapters.sql.engine import is_postgresql
 from lamella.adapters.sql.fact_rows import fell_back, whole_moment
 from lamella.adapters.sql.kept_schema import told
-from lamella.adapters.sql.schema import TOTALS, arm_member, click, flagged_unit, interaction, read, slate
-from lamella.adapters.sql.vectors import ArmSums, read_arrays, read_rows, sums_of_vectors
+from lamella.adapters.sql.members import Members
+from lamella.adapters.sql.schema import TOTALS, click, flagged_unit, interaction, read, slate
+from lamella.adapters.sql.vectors import ArmSums, fetched, read_arrays, read_rows, sums_of_vectors
 from lamella.errors import Conflict
 
 Array = NDArray[np.int64]
 _DAY: Final = 86_400_000_000
 _ZERO_DAY: Final = date(2000, 1, 1)
+_ZERO_MICROS: Final = int(np.datetime64("2000-01-01", "us").astype(np.int64))
 _NO_COMPLETION: Final = -1
 _SERVED, _FELL_BACK = TOTALS.index("slates"), TOTALS.index("fallback_slates")
 
@@ -41,7 +45,7 @@ def recounted(connection: sa.Connection, phase: int, since: date | None) -> Mapp
     units = _Units(connection)
     served = units.read(slate, slate.c["items"], sa.case((fell_back(), 1), else_=0))
     met = units.read(told)
-    members = _Members.of(connection, phase, variants)
+    members = Members.of(connection, phase, variants)
     firsts = _first_exposures([served, met], members, units.flagged())
     grouping = _Grouping(firsts, members, _days_from(since))
     grouping.add(served, {_SERVED: 1, TOTALS.index("impressions"): served.values[0], _FELL_BACK: served.values[1]})
@@ -89,33 +93,12 @@ class _Firsts:
     counted: NDArray[np.bool_]
 
 
-@dataclass(frozen=True, slots=True)
-class _Members:
-    """For each arm the place of its variant in the phase, -1 where it has none, and whether it counts."""
-
-    place: Array
-    counted: NDArray[np.bool_]
-
-    @classmethod
-    def of(cls, connection: sa.Connection, phase: int, variants: Sequence[str]) -> "_Members":
-        rows = connection.execute(sa.select(arm_member).where(arm_member.c.phase == phase)).all()
-        size = int(connection.execute(sa.select(sa.func.coalesce(sa.func.max(arm_member.c.arm), 0))).scalar_one())
-        place, counted = np.full(size + 2, -1), np.zeros(size + 2, dtype=bool)
-        for row in rows:
-            place[row.arm], counted[row.arm] = variants.index(row.variant), row.counted
-        return cls(place, counted)
-
-    def at(self, arms: Array) -> Array:
-        """The last entry stands for every arm beyond those of any phase."""
-        return np.minimum(arms, len(self.place) - 1)
-
-
 class _Units:
     """Reads facts, with numbers for units."""
 
     def __init__(self, connection: sa.Connection) -> None:
         self._connection = connection
-        self._numbers: dict[str, int] = {}
+        self._numbers: defaultdict[str, int] = defaultdict(count().__next__)
 
     def read(self, fact: sa.Table, *values: sa.ColumnElement[Any]) -> _Frame:
         """Every row of the fact."""
@@ -132,8 +115,8 @@ class _Units:
         return np.concatenate(parts) if parts else np.zeros((0, 2), dtype=np.int64)
 
     def _parts(self, unit: sa.ColumnElement[Any], columns: Sequence[sa.ColumnElement[Any]]) -> Iterator[Array]:
-        others = [_whole(column).label(f"c{number}") for number, column in enumerate(columns)]
         if is_postgresql(self._connection):
+            others = [_whole(column).label(f"c{number}") for number, column in enumerate(columns)]
             hashes = [_hash(unit, seed).label(f"h{seed}") for seed in (0, 1)]
             asked = sa.select(*hashes, *others)
             # Rows of an hour travel together: thousands of messages instead of millions.
@@ -142,14 +125,13 @@ class _Units:
                 read_rows(self._connection, asked) if hours is None else read_arrays(self._connection, asked, hours)
             )
             return
-        numbers = self._numbers
-        result = self._connection.execution_options(yield_per=65_536).execute(sa.select(unit, *others))
-        for part in result.partitions():
-            rows = [(numbers.setdefault(name, len(numbers)), 0, *rest) for name, *rest in part]
-            yield np.array(rows, dtype=np.int64)
+        for rows in fetched(self._connection, sa.select(unit, *columns)):
+            names, *values = zip(*rows, strict=True)
+            numbers = np.fromiter(map(self._numbers.__getitem__, names), np.int64, len(rows))
+            yield np.stack([numbers, np.zeros(len(rows), np.int64), *map(_numeric, values)], axis=1)
 
 
-def _first_exposures(frames: Sequence[_Frame], members: _Members, flagged: Array) -> _Firsts:
+def _first_exposures(frames: Sequence[_Frame], members: Members, flagged: Array) -> _Firsts:
     columns = (np.concatenate([getattr(frame, name) for frame in frames]) for name in ("unit", "twin", "micros", "arm"))
     unit, twin, micros, arm = columns
     at = members.at(arm)
@@ -173,7 +155,7 @@ def _first_exposures(frames: Sequence[_Frame], members: _Members, flagged: Array
 class _Grouping:
     """The totals of each exposed unit, under its variant and before."""
 
-    def __init__(self, firsts: _Firsts, members: _Members, since: int | None) -> None:
+    def __init__(self, firsts: _Firsts, members: Members, since: int | None) -> None:
         self._firsts, self._members, self._since = firsts, members, since
         self._during = np.zeros((len(TOTALS), len(firsts.unit)))
         self._before = np.zeros((len(TOTALS), len(firsts.unit)))
@@ -213,6 +195,13 @@ class _Grouping:
 def _whole(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
     """Every column as eight bytes."""
     return whole_moment(column) if isinstance(column.type, type(slate.c.time.type)) else sa.cast(column, sa.BigInteger)
+
+
+def _numeric(values: Sequence[Any]) -> Array:
+    """A column as SQLite's driver has it: whole numbers, or moments as text, which become microseconds."""
+    if isinstance(values[0], str):
+        return np.array(values, dtype="datetime64[us]").astype(np.int64) - _ZERO_MICROS
+    return np.fromiter(values, np.int64, len(values))
 
 
 def _hash(unit: sa.ColumnElement[Any], seed: int) -> sa.ColumnElement[Any]:

@@ -7,14 +7,16 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from lamella.adapters.sql.events import first_exposures
+from lamella.adapters.sql.events import events_of, first_exposures
 from lamella.adapters.sql.expressions import attribute, shifted, unit_block
 from lamella.adapters.sql.schema import arm_member, click, exposure, impression, item
 from lamella.metrics.health import NEW_DAYS, Shown
 from lamella.services.measure_ports import Stretch
 
 _CATEGORIES: Final = ("category", "topic")
-_KEYS: Final = ("variant", "block")
+_ITEMS: Final = 1
+_RANKS: Final = 2
+_LISTS: Final = 3
 
 
 @dataclass(slots=True)
@@ -28,18 +30,18 @@ class _Block:
 
 
 def shown_in(connection: sa.Connection, stretch: Stretch, blocks: int) -> Sequence[Shown]:
-    """The counts by variant and block, in that order; three grouped queries over the impressions."""
+    """The counts by variant and block, in that order; one query, which reads the impressions once."""
     found: defaultdict[tuple[str, int], _Block] = defaultdict(_Block)
-    for row in connection.execute(_items(stretch, blocks)):
+    for row in connection.execute(_counts(_seen(stretch, blocks))):
         one = found[row.variant, row.block]
-        one.items[row.item] = row.impressions
-        one.fresh += int(row.fresh)
-        one.dated += int(row.dated)
-    for row in connection.execute(_ranks(stretch, blocks)):
-        found[row.variant, row.block].ranks[row.rank] = (row.impressions, int(row.clicked))
-    for row in connection.execute(_lists(stretch, blocks)):
-        one = found[row.variant, row.block]
-        one.lists, one.unlike = row.lists, float(row.unlike)
+        if row.part == _ITEMS:
+            one.items[row.item] = row.impressions
+            one.fresh += int(row.one)
+            one.dated += int(row.other)
+        elif row.part == _RANKS:
+            one.ranks[row.rank] = (row.impressions, int(row.one))
+        else:
+            one.lists, one.unlike = row.impressions, float(row.one)
     return [
         Shown(
             variant=variant,
@@ -55,10 +57,10 @@ def shown_in(connection: sa.Connection, stretch: Stretch, blocks: int) -> Sequen
     ]
 
 
-def _impressions(stretch: Stretch, blocks: int, *columns: Any) -> sa.Select[Any]:
-    """The impressions that units of the phase were shown under their variant."""
+def _seen(stretch: Stretch, blocks: int) -> sa.CTE:
+    """The impressions that units of the phase were shown under their variant, with what is asked about each."""
     block = (unit_block(exposure.c.unit) % blocks).label("block")
-    first = first_exposures(stretch, block).cte("exposed")
+    first = first_exposures(stretch, block).cte("exposed").prefix_with("NOT MATERIALIZED", dialect="sqlite")
     member = sa.and_(
         arm_member.c.arm == impression.c.arm,
         arm_member.c.phase == stretch.phase,
@@ -66,66 +68,76 @@ def _impressions(stretch: Stretch, blocks: int, *columns: Any) -> sa.Select[Any]
         arm_member.c.counted,
     )
     since = [impression.c.time >= stretch.since] if stretch.since is not None else []
-    return (
-        sa.select(first.c.variant, first.c.block, *columns)
-        .select_from(first.join(impression, impression.c.unit == first.c.unit).join(arm_member, member))
-        .where(impression.c.time < stretch.until, *since)
-    )
-
-
-def _items(stretch: Stretch, blocks: int) -> sa.Select[Any]:
-    seen = _impressions(stretch, blocks, impression.c.item, impression.c.time).cte("seen")
-    is_fresh = shifted(item.c.published_at, NEW_DAYS * 86_400) >= seen.c.time
-    asked = (
-        sa.func.count().label("impressions"),
-        sa.func.sum(sa.case((is_fresh, 1), else_=0)).label("fresh"),
-        sa.func.count(item.c.published_at).label("dated"),
-    )
-    joined = seen.outerjoin(item, item.c.key == seen.c.item)
-    keys = (seen.c.variant, seen.c.block, seen.c.item)
-    return sa.select(*keys, *asked).select_from(joined).group_by(*keys)
-
-
-def _ranks(stretch: Stretch, blocks: int) -> sa.Select[Any]:
-    seen = _impressions(stretch, blocks, impression.c.rank, impression.c.request_id, impression.c.item).cte("seen")
-    since = [click.c.time >= stretch.since] if stretch.since is not None else []
     # A second click on the same impression adds nothing.
-    clicked = (
-        sa.select(click.c.request_id, click.c.item)
-        .where(click.c.time < stretch.until, *since)
-        .distinct()
-        .cte("clicked")
+    within = [click.c.time >= stretch.since] if stretch.since is not None else []
+    clicked = (sa.select(click.c.request_id, click.c.item).where(click.c.time < stretch.until, *within).distinct()).cte(
+        "clicked"
     )
-    same = sa.and_(clicked.c.request_id == seen.c.request_id, clicked.c.item == seen.c.item)
-    keys = (seen.c.variant, seen.c.block, seen.c.rank)
-    asked = (sa.func.count().label("impressions"), sa.func.count(clicked.c.item).label("clicked"))
-    return sa.select(*keys, *asked).select_from(seen.outerjoin(clicked, same)).group_by(*keys)
-
-
-def _lists(stretch: Stretch, blocks: int) -> sa.Select[Any]:
+    is_clicked = sa.and_(clicked.c.request_id == impression.c.request_id, clicked.c.item == impression.c.item)
     category = sa.func.coalesce(*(attribute(item.c.attributes, name) for name in _CATEGORIES))
-    seen = _impressions(stretch, blocks, impression.c.request_id, impression.c.item).cte("seen")
-    kinds = sa.select(item.c.key, category.label("category")).cte("kinds")
+    kinds = sa.select(item.c.key, item.c.published_at, category.label("category")).cte("kinds")
+    is_fresh = shifted(kinds.c.published_at, NEW_DAYS * 86_400) >= impression.c.time
+    joined = (
+        events_of(impression, first)
+        .join(arm_member, member)
+        .outerjoin(kinds, kinds.c.key == impression.c.item)
+        .outerjoin(clicked, is_clicked)
+    )
+    asked = sa.select(
+        first.c.variant,
+        first.c.block,
+        impression.c.item,
+        impression.c.rank,
+        impression.c.request_id,
+        kinds.c.category,
+        _flag(is_fresh).label("fresh"),
+        _flag(kinds.c.published_at.is_not(None)).label("dated"),
+        _flag(clicked.c.item.is_not(None)).label("clicked"),
+    )
+    return asked.select_from(joined).where(impression.c.time < stretch.until, *since).cte("seen")
+
+
+def _counts(seen: sa.CTE) -> sa.CompoundSelect[Any]:
+    """Rows of part, variant, block, item, rank, impressions, one and other: what the part counts."""
+    keys, number = (seen.c.variant, seen.c.block), sa.func.count()
+    no_item: sa.ColumnElement[Any] = sa.literal_column("''")
+    no_rank: sa.ColumnElement[Any] = sa.literal_column("0")
+    items = sa.select(
+        *_named(_ITEMS, *keys, seen.c.item, no_rank, number, sa.func.sum(seen.c.fresh), sa.func.sum(seen.c.dated))
+    ).group_by(*keys, seen.c.item)
+    ranks = sa.select(
+        *_named(_RANKS, *keys, no_item, seen.c.rank, number, sa.func.sum(seen.c.clicked), no_rank)
+    ).group_by(*keys, seen.c.rank)
+    lists = _lists(seen)
+    own = (lists.c.variant, lists.c.block)
+    pairs = lists.c.size * (lists.c.size - 1.0)
+    unlike = sa.func.sum((lists.c.size * lists.c.size - lists.c.squares) / pairs)
+    diverse = sa.select(*_named(_LISTS, *own, no_item, no_rank, number, unlike, no_rank)).where(lists.c.size > 1.5)
+    return sa.union_all(items, ranks, diverse.group_by(*own))
+
+
+def _lists(seen: sa.CTE) -> sa.CTE:
+    """One row a list: how many of its items have a category, and the sum of squares of how many share one."""
     keys = (seen.c.variant, seen.c.block, seen.c.request_id)
     alike = (
-        sa.select(*keys, kinds.c.category, sa.func.count().label("number"))
-        .select_from(seen.join(kinds, kinds.c.key == seen.c.item))
-        .where(kinds.c.category.is_not(None))
-        .group_by(*keys, kinds.c.category)
+        sa.select(*keys, sa.func.count().label("number"))
+        .where(seen.c.category.is_not(None))
+        .group_by(*keys, seen.c.category)
         .cte("alike")
     )
-    by_list = (
-        sa.select(
-            alike.c.variant,
-            alike.c.block,
-            sa.cast(sa.func.sum(alike.c.number), sa.Double).label("size"),
-            sa.cast(sa.func.sum(alike.c.number * alike.c.number), sa.Double).label("squares"),
-        )
-        .group_by(alike.c.variant, alike.c.block, alike.c.request_id)
-        .cte("by_list")
-    )
-    pairs = by_list.c.size * (by_list.c.size - 1.0)
-    unlike = (by_list.c.size * by_list.c.size - by_list.c.squares) / pairs
-    own = (by_list.c.variant, by_list.c.block)
-    asked = (sa.func.count().label("lists"), sa.func.sum(unlike).label("unlike"))
-    return sa.select(*own, *asked).where(by_list.c.size > 1.5).group_by(*own)
+    size = sa.cast(sa.func.sum(alike.c.number), sa.Double).label("size")
+    squares = sa.cast(sa.func.sum(alike.c.number * alike.c.number), sa.Double).label("squares")
+    by_list = sa.select(alike.c.variant, alike.c.block, size, squares)
+    return by_list.group_by(alike.c.variant, alike.c.block, alike.c.request_id).cte("by_list")
+
+
+def _named(part: int, *columns: sa.ColumnElement[Any]) -> list[sa.ColumnElement[Any]]:
+    """The columns of one part of the counts, the figures as floats."""
+    names = ("variant", "block", "item", "rank", "impressions", "one", "other")
+    figures = [sa.cast(each, sa.Double) for each in columns[-2:]]
+    named = (each.label(name) for each, name in zip((*columns[:-2], *figures), names, strict=True))
+    return [sa.literal_column(str(part)).label("part"), *named]
+
+
+def _flag(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
+    return sa.case((condition, 1), else_=0)

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, count, pairwise
+from itertools import chain, count
 from operator import itemgetter
 from typing import Any, Final
 
@@ -19,7 +19,6 @@ from lamella.adapters.sql.columns import (
     are_whole,
     floats,
     kept,
-    moments_of,
     only,
     transposed,
 )
@@ -63,18 +62,29 @@ class Slates:
         _, request_ids, units, times, exposures, impressions, snapshots, models, fallbacks, contexts, latencies = (
             columns
         )
-        numbers: defaultdict[tuple[tuple[Any, ...], ...], int] = defaultdict(count().__next__)
-        combination = [numbers[tuple(map(tuple, each))] for each in exposures]
-        items, ranks, scores, sources, propensities = transposed(chain.from_iterable(impressions), _IMPRESSION)
+        combinations: defaultdict[tuple[tuple[Any, ...], ...], int] = defaultdict(count().__next__)
+        combination = [combinations[tuple(map(tuple, each))] for each in exposures]
+        from lamella.adapters.sql.arrays import moments_of, numbers, strings
+
+        if set(map(len, chain.from_iterable(impressions))) - {_IMPRESSION}:
+            raise ValueError("an impression of another width")
+        flat = list(chain.from_iterable(chain.from_iterable(impressions)))
+        items, ranks, scores, sources, propensities = (flat[at::_IMPRESSION] for at in range(_IMPRESSION))
         return cls(
             documents=documents,
             request_ids=request_ids,
             units=units,
             micros=moments_of(times),
-            exposures=[tuple(_exposed(*each) for each in combined) for combined in numbers],
+            exposures=[tuple(_exposed(*each) for each in combined) for combined in combinations],
             combination=combination,
             shown=list(map(len, impressions)),
-            impressions=(items, ranks, floats(scores), sources, floats(propensities)),
+            impressions=(
+                strings(items),
+                numbers(ranks, whole=True),
+                numbers(scores),
+                strings(sources),
+                numbers(propensities),
+            ),
             snapshots=snapshots,
             models=models,
             fallbacks=fallbacks,
@@ -129,25 +139,27 @@ class Slates:
         )
 
     def _impressions_fit(self) -> bool:
+        from lamella.adapters.sql import arrays
+
         lists = [document["impressions"] for document in self.documents]
         items, ranks, scores, sources, propensities = self.impressions
         return (
             only(lists, list)
             and only(chain.from_iterable(lists), list)
-            and are_texts(items)
-            and are_texts(sources, least=0)
+            and arrays.are_texts(items)
+            and arrays.are_texts(sources, least=0)
             and are_finite(scores)
             and are_finite(propensities, above=0.0, most=1.0)
-            and are_whole(ranks, least=1, most=RANK_LIMIT)
+            and bool((np.clip(ranks, 1, RANK_LIMIT) == ranks).all())
             and self._ranks_differ()
         )
 
     def _ranks_differ(self) -> bool:
-        ranks = self.impressions[1]
-        if ranks == tuple(chain.from_iterable(range(1, number + 1) for number in self.shown)):
+        ranks, shown = np.asarray(self.impressions[1]), np.array(self.shown, dtype=np.int64)
+        ends = np.cumsum(shown)
+        if (ranks == np.arange(1, ranks.size + 1) - np.repeat(ends - shown, shown)).all():
             return True
-        ends = np.concatenate(([0], np.cumsum(self.shown))).tolist()
-        return all(len(set(ranks[start:end])) == end - start for start, end in pairwise(ends))
+        return all(len(set(each.tolist())) == each.size for each in np.split(ranks, ends))
 
 
 def _exposed(phase: int, variant: str, counted: bool) -> Exposed:  # noqa: FBT001 - as the batch has it

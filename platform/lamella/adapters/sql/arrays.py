@@ -1,0 +1,69 @@
+"""Arrays of Arrow: checked and converted in machine code. Only who ingests imports this; the web process never does."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lamella.adapters.sql.columns import MICRO, Integers
+from lamella.events.validation import TEXT_LIMIT
+
+_MOMENT: Final = pa.timestamp("us", "UTC")
+# Of the years 1 to 9999, in microseconds since 1970.
+_FIRST: Final = -62_135_596_800 * MICRO
+_LAST: Final = 253_402_300_800 * MICRO
+_DELETE: Final = 0x7F
+_C1_LEAD: Final = 0xC2
+_C1_END: Final = 0xA0
+
+
+def strings(column: Sequence[Any]) -> Any:
+    """Texts as an array. Raises TypeError or ValueError where one is no text that UTF-8 can carry."""
+    found = pa.array(column, pa.string())
+    if found.null_count:
+        raise TypeError("a text is missing")
+    return found
+
+
+def numbers(column: Sequence[Any], *, whole: bool = False) -> Any:
+    """Numbers as an array, floats unless `whole`.
+
+    Raises TypeError, ValueError or OverflowError where one is no such number; a bool is none.
+    """
+    found = pa.array(column)
+    wanted = pa.int64() if whole else pa.float64()
+    if column and (found.null_count or found.type not in (wanted, pa.int64())):
+        raise TypeError(f"{found.type}, not {wanted}")
+    return found.cast(wanted)
+
+
+def moments_of(times: Sequence[Any]) -> Integers:
+    """Times of the batch encoding, as microseconds since 1970.
+
+    Raises ValueError or TypeError if one is no such time; it may be one that reading it by itself would take.
+    """
+    micros = np.asarray(strings(times).cast(_MOMENT).cast(pa.int64()))
+    if micros.size and not _FIRST <= micros.min() <= micros.max() < _LAST:
+        raise ValueError("a time outside of the calendar")
+    return micros
+
+
+def order_of(texts: Sequence[str]) -> Integers:
+    """What sorts the texts, by their bytes."""
+    return np.asarray(pc.sort_indices(strings(texts))).astype(np.int64)
+
+
+def are_texts(texts: Any, *, least: int = 1) -> bool:
+    """What `columns.are_texts` says, of an array."""
+    if not len(texts):
+        return True
+    lengths = pc.min_max(pc.utf8_length(texts))
+    if lengths["min"].as_py() < least or lengths["max"].as_py() > TEXT_LIMIT:
+        return False
+    data = np.frombuffer(texts.buffers()[2] or b"", dtype=np.uint8)
+    if data.size and (data.min() < ord(" ") or (data == _DELETE).any()):
+        return False
+    # In UTF-8 the second control set is 0xC2 and a byte from 0x80 to 0x9F.
+    return data.max(initial=0) < _C1_LEAD or not ((data[:-1] == _C1_LEAD) & (data[1:] < _C1_END)).any()
