@@ -90,7 +90,10 @@ def install_requests(app: Flask, limits: Mapping[str, int]) -> None:
 
 
 def media_types(endpoint: str) -> tuple[str, ...]:
-    """What the bodies of an endpoint may be: forms come from the pages only, YAML is for the whole configuration, plain text is what a beacon can send."""
+    """What the bodies of an endpoint may be.
+
+    Forms come from the pages and with uploads, YAML is for the whole configuration, plain text is what a beacon sends.
+    """
     if endpoint.startswith("pages."):
         return ("application/x-www-form-urlencoded",)
     if endpoint == "uploads.upload_model":
