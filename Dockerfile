@@ -19,7 +19,8 @@ RUN /opt/lamella/bin/pip install --no-deps .
 
 FROM python:${PYTHON}-slim
 RUN useradd --system --uid 10001 --home-dir /var/lib/lamella --create-home lamella \
- && install --directory --owner lamella --group lamella --mode 0700 /var/lib/lamella/models
+ && install --directory --owner lamella --group lamella --mode 0700 /var/lib/lamella/models \
+ /var/lib/lamella/journal /var/lib/lamella/archive
 COPY --from=build /opt/lamella /opt/lamella
 ENV PATH=/opt/lamella/bin:$PATH PYTHONUNBUFFERED=1 LAMELLA_DATA_DIR=/var/lib/lamella TF_CPP_MIN_LOG_LEVEL=3
 USER lamella

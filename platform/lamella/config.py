@@ -91,6 +91,12 @@ class Settings(BaseModel):
     ingest_seconds: float = Field(1.0, ge=0.1, le=3600, description="how often a worker drains the inbox")
     analyse_seconds: float = Field(60.0, ge=0.5, le=86400, description="how often running experiments are analysed")
     inbox_limit: int = Field(100_000, ge=1, description="batches that may wait in the inbox before 429")
+    journal: Literal["disk", "store"] = Field(
+        "disk", description="where an answer waits for what it accepted: this machine's disk, or the store"
+    )
+    journal_megabytes: int = Field(
+        1_000, ge=1, le=1_000_000, description="what may wait in data_dir/journal for the store before 429"
+    )
     stage_deadline_ms: int = Field(200, ge=1, le=60_000, description="time of a model in one stage before its fallback")
     model_memory_mb: int = Field(
         1_000, ge=1, le=1_000_000, description="models that a web process keeps in memory, the newest used ones"

@@ -23,6 +23,7 @@ from lamella.adapters.clock import set_clock
 from lamella.adapters.redis.embedded import EmbeddedBroker
 from lamella.adapters.sql import migrations
 from lamella.adapters.sql.schema import click, interaction, quarantine, read, slate
+from lamella.bootstrap.journals import leftovers_of
 from lamella.bootstrap.stores import Stores, stores
 from lamella.config import Settings
 from lamella.errors import StoreUnavailable
@@ -178,6 +179,8 @@ class Lab:
             return {}
 
     def drained(self) -> None:
+        left = leftovers_of(self.settings, self.stores)
+        self.heal_until(lambda: left.waiting() == 0, "the journal to be forwarded")
         self.heal_until(lambda: self.counts().get("inbox") == 0, "the inbox to be ingested")
 
     def scalar(self, statement: sa.Select) -> int:

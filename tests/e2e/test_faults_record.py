@@ -110,14 +110,20 @@ def test_answers_lost_after_the_commit_are_asked_for_again_with_the_same_ids(lab
 
 
 def test_a_full_disk_refuses_what_it_cannot_keep_and_loses_nothing(lab: Lab) -> None:
-    """No file of the store grows any more (RLIMIT_FSIZE, which asks for no rights), and then grows again."""
+    """No file of the store grows any more (RLIMIT_FSIZE, which asks for no rights), and then grows again.
+
+    PostgreSQL has a disk of its own: the journal goes on taking what is shown meanwhile.
+    """
     with lab.load():
         lab.progress()
         _fill(lab)
         time.sleep(1.0)
         stored = len(lab.ledger.slates)
-        time.sleep(0.5)
-        assert len(lab.ledger.slates) == stored, "acknowledged on a full disk"
+        if lab.cluster is not None:
+            lab.progress()
+        else:
+            time.sleep(0.5)
+            assert len(lab.ledger.slates) == stored, "acknowledged on a full disk"
         assert not any(each.process is None or each.process.poll() for each in lab.webs), "a web process ended"
         _empty(lab)
         lab.progress()

@@ -38,6 +38,7 @@ from lamella.services.keeping import KeptStore, Recomputing
 from lamella.services.model_ports import Catalogue, HistoryStore, ModelCatalogue, TrainingRuns, TrainingStore
 from lamella.services.ports import AnalysisStore, Clock, ConfigurationStore, KeyStore, RecordStore
 from lamella.services.quarantine import Quarantine
+from lamella.services.record_ports import Arrivals
 from lamella.services.retention import Retention
 from lamella.services.shadow_ports import ShadowStore
 from lamella.services.units import Units
@@ -113,9 +114,11 @@ def stores(settings: Settings, *, pool_size: int = 8) -> Stores:
     )
 
 
-def units(found: Stores) -> Units:
-    """Export and erasure over the stores and the archive."""
-    return Units(found.unit_records, found.old_facts, found.archive, found.configuration, found.clock)
+def units(found: Stores, arrivals: Arrivals) -> Units:
+    """Export and erasure over the stores and the archive, once everything has arrived in the store."""
+    return Units(
+        found.unit_records, found.old_facts, found.archive, found.configuration, found.clock, arrivals=arrivals
+    )
 
 
 def retention(settings: Settings, found: Stores) -> Retention:

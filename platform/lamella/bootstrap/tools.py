@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from lamella.adapters.sql.exploration import SqlFactStore
 from lamella.adapters.sql.journal import SqlJournal
+from lamella.bootstrap.journals import leftovers_of
 from lamella.bootstrap.registry import registry_of, uploads_of
 from lamella.bootstrap.stores import Stores, retention, stores, units
 from lamella.bootstrap.worker import training
@@ -114,7 +115,7 @@ def _tools(settings: Settings, found: Stores) -> Tools:
         shadows=found.shadows,
         journal=SqlJournal(found.engine, found.clock, limit=settings.inbox_limit),
         record=found.record,
-        units=units(found),
+        units=units(found, leftovers_of(settings, found)),
         flags=found.flags,
         quarantine=found.quarantine,
         retention=retention(settings, found),

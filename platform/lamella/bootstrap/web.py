@@ -10,10 +10,10 @@ from typing import Protocol
 from prometheus_client import CollectorRegistry
 
 from lamella.adapters.redis.channel import Channel
-from lamella.adapters.sql.journal import SqlJournal
 from lamella.adapters.sql.receipts import SqlReceipts
 from lamella.bootstrap.connections import check_broker, task_queue
 from lamella.bootstrap.elsewhere import SegmentsElsewhere
+from lamella.bootstrap.journals import journal_of, leftovers_of
 from lamella.bootstrap.registry import registry_of, uploads_of
 from lamella.bootstrap.stores import Stores, stores, units
 from lamella.bootstrap.warming import WarmConfiguration
@@ -44,6 +44,7 @@ from lamella.services.ports import AnalysisStore, Clock, ConfigurationStore, Rec
 from lamella.services.previewing import Previews
 from lamella.services.quarantine import Quarantine
 from lamella.services.recommending import Recommending
+from lamella.services.record_ports import Arrivals
 from lamella.services.recording import Recording
 from lamella.services.remembering import Remembering
 from lamella.services.shadow_ports import ShadowStore
@@ -60,6 +61,14 @@ class Refreshing(Protocol):
 
     def refresh(self) -> object:
         """Takes the newer state if there is one. Raises what the store raises; the old state then stays."""
+        ...
+
+
+class Left(Refreshing, Arrivals, Protocol):
+    """What this machine accepted and the store does not have yet; `refresh` brings on what ended processes left."""
+
+    def waiting(self) -> int:
+        """Its bytes."""
         ...
 
 
@@ -96,7 +105,8 @@ class Services:
 
     `host` holds the models in memory; None where nothing there has to be kept fresh. `canaries` and `shadowing` watch
     them, `shadows` keeps what is seen; None where nothing does. `announcements` tell of new configurations; None where
-    only polling finds them. `trainer` only checks orders here. `metrics` collects this process's numbers.
+    only polling finds them. `trainer` only checks orders here. `left` is the journal on disk, None where there is none.
+    `metrics` collects this process's numbers.
     """
 
     settings: Settings
@@ -136,6 +146,7 @@ class Services:
     shadows: ShadowStore | None = None
     announcements: Announcements | None = None
     readiness: Sequence[ReadinessCheck] = ()
+    left: Left | None = None
     metrics: CollectorRegistry = field(default_factory=CollectorRegistry)
 
 
@@ -145,7 +156,7 @@ def web_services(settings: Settings) -> Services:
     Raises BrokerUnavailable where no broker is named anywhere.
     """
     found = stores(settings, pool_size=settings.web_threads + 1)
-    journal = SqlJournal(found.engine, found.clock, limit=settings.inbox_limit)
+    journal, leftovers = journal_of(settings, found), leftovers_of(settings, found)
     registry = registry_of(settings, found.models)
     foreseeing = Foreseeing(found.analysis, found.clock)
     configuring = Configuring(found.configuration, found.clock, METRICS, foreseeing=foreseeing)
@@ -214,12 +225,13 @@ def web_services(settings: Settings) -> Services:
             METRICS,
             approvals_required=settings.approvals_required,
         ),
-        units=units(found),
+        units=units(found, leftovers),
         flags=found.flags,
         quarantine=found.quarantine,
         old_facts=found.old_facts,
         segments=SegmentsElsewhere(settings),
         host=host,
+        left=leftovers,
         announcements=Channel(settings.redis_url) if settings.redis_url else None,
         readiness=_readiness(settings, found, snapshots),
     )

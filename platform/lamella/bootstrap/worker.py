@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from lamella.adapters.disk.leftovers import Leftovers
 from lamella.adapters.http_sender import HttpSender
 from lamella.adapters.ratings_files import RatingsFiles
 from lamella.adapters.redis.turns import Turns
@@ -10,6 +11,7 @@ from lamella.adapters.sql.engine import writing
 from lamella.adapters.sql.exploration import SqlFactStore
 from lamella.adapters.sql.partitions import make_partitions, months_of
 from lamella.bootstrap.connections import broker_url
+from lamella.bootstrap.journals import leftovers_of
 from lamella.bootstrap.registry import registry_of, uploads_of
 from lamella.bootstrap.stores import Stores, retention, stores
 from lamella.config import Settings
@@ -42,6 +44,7 @@ class WorkerServices:
     clock: Clock
     turns: Turns
     configuration: ConfigurationStore
+    left: Leftovers
     record: RecordStore
     analysis: AnalysisStore
     facts: FactStore
@@ -74,6 +77,7 @@ def worker_services(settings: Settings) -> WorkerServices:
         clock=found.clock,
         turns=turns,
         configuration=found.configuration,
+        left=leftovers_of(settings, found),
         record=found.record,
         analysis=found.analysis,
         facts=SqlFactStore(found.engine),

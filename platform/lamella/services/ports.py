@@ -138,12 +138,16 @@ class Journal(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IngestReceipt:
-    """What one ingest transaction did. `stored` and `duplicate` count records by kind, `quarantined` by reason."""
+    """What one ingest transaction did. `stored` and `duplicate` count records by kind, `quarantined` by reason.
+
+    `is_more`: the inbox held more than the transaction could take.
+    """
 
     batches: int
     stored: Mapping[str, int]
     duplicate: Mapping[str, int]
     quarantined: Mapping[str, int]
+    is_more: bool = False
 
 
 class RecordStore(Protocol):

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Protocol
+from datetime import datetime
+from typing import NamedTuple, Protocol
 
 
 class Receipts(Protocol):
@@ -28,3 +29,38 @@ class RecordCounts:
     late: int
     quarantined: int
     flagged: Mapping[str, int]
+
+
+class Accepted(NamedTuple):
+    """A batch on its way to the facts (see `lamella.events.codec`), and when it was accepted."""
+
+    received_at: datetime
+    body: bytes
+
+
+class Put(NamedTuple):
+    """How many batches the inbox took, the first ones, and how many it holds now: never fewer than it does."""
+
+    taken: int
+    held: int
+
+
+class Inbox(Protocol):
+    """Where batches wait in the store until a worker ingests them; at most `limit`."""
+
+    @property
+    def limit(self) -> int:
+        """How many batches it takes."""
+        ...
+
+    def put(self, batches: Sequence[Accepted]) -> Put:
+        """Stores as many as there is room for; durable at the return. Raises StoreUnavailable."""
+        ...
+
+
+class Arrivals(Protocol):
+    """What was accepted on this machine and is not in the inbox yet."""
+
+    def settle(self) -> None:
+        """Returns once everything that was accepted before the call is in the inbox. Raises StoreUnavailable."""
+        ...

@@ -9,6 +9,7 @@ from lamella.experiments.model import Json
 from lamella.services.admin_ports import AuditLog, Deed
 from lamella.services.archive_ports import Archive, OldFacts, UnitRecords
 from lamella.services.ports import Clock, ConfigurationStore
+from lamella.services.record_ports import Arrivals
 
 ROUTE = "/v1/admin/units/<unit>"
 
@@ -19,7 +20,7 @@ def digest_of_unit(unit: str) -> str:
 
 
 class Units:
-    """Exports and erases units."""
+    """Exports and erases units; `arrivals` is what may still be on its way to the store."""
 
     def __init__(
         self,
@@ -28,13 +29,16 @@ class Units:
         archive: Archive,
         configuration: ConfigurationStore,
         clock: Clock,
+        *,
+        arrivals: Arrivals | None = None,
     ) -> None:
         self._records, self._facts, self._archive = records, facts, archive
-        self._configuration, self._clock = configuration, clock
+        self._configuration, self._clock, self._arrivals = configuration, clock, arrivals
 
     def export(self, unit: str) -> dict[str, Json]:
         """Everything that is recorded of the unit: its rows by table, and by fact those of the archive."""
         _check(unit)
+        self._settle()
         with self._archive.lock():
             archived: dict[str, list[Json]] = {}
             for file in self._facts.files():
@@ -57,6 +61,7 @@ class Units:
         whose configuration still names the unit: an override is a setting, and is removed where it was set.
         """
         _check(unit)
+        self._settle()
         with self._archive.lock():
             self._archive.settle(self._facts.files())
             rewritten: dict[str, Json] = {}
@@ -74,6 +79,11 @@ class Units:
             "archive": rewritten,
             "forced_in": self._forced_in(unit),
         }
+
+    def _settle(self) -> None:
+        """What was accepted of the unit before the call must be where it is looked for."""
+        if self._arrivals is not None:
+            self._arrivals.settle()
 
     def _forced_in(self, unit: str) -> list[Json]:
         return [each.key for each in self._configuration.load().experiments if unit in each.forced]

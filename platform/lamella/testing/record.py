@@ -199,7 +199,13 @@ class MemoryRecord:
                 elif not isinstance(record, Slate):
                     self._take_feedback(record, stored, duplicate, quarantined)
             # Adding nothing to a Counter drops its zeros.
-            return IngestReceipt(batches=len(batches), stored=+stored, duplicate=+duplicate, quarantined=+quarantined)
+            return IngestReceipt(
+                batches=len(batches),
+                stored=+stored,
+                duplicate=+duplicate,
+                quarantined=+quarantined,
+                is_more=bool(self._inbox),
+            )
 
     def counts(self) -> Mapping[str, int]:
         """Rows of each fact, of the exposures, the quarantine and the inbox."""

@@ -1,14 +1,16 @@
-"""Numbers of the store among this process's metrics: how many records are in quarantine, for each reason."""
+"""Numbers that are no process's own, among the metrics: of the quarantine, and of the journal of this machine."""
 
 import threading
 import time
 from typing import Final
 
+from lamella.bootstrap.web import Left
 from lamella.errors import Unavailable
 from lamella.services.quarantine import Quarantine
 
 FRESH_SECONDS: Final = 10.0
 _NAME: Final = "lamella_quarantine_records"
+_JOURNAL: Final = "lamella_journal_bytes"
 
 
 class QuarantineGauge:
@@ -37,3 +39,13 @@ class QuarantineGauge:
             *(f'{_NAME}{{reason="{reason}"}} {number}' for reason, number in sorted(counts.items())),
         ]
         return ("\n".join(lines) + "\n").encode()
+
+
+def journal_gauge(left: Left | None) -> bytes:
+    """What all web processes of this machine accepted and the store does not have; nothing without such a journal."""
+    if left is None:
+        return b""
+    return (
+        f"# HELP {_JOURNAL} Bytes that are durable on this machine and not in the store's inbox yet.\n"
+        f"# TYPE {_JOURNAL} gauge\n{_JOURNAL} {left.waiting()}\n"
+    ).encode()

@@ -37,6 +37,7 @@ class Wired:
     quarantine_gauge: QuarantineGauge
     snapshot_poller: Poller
     model_poller: Poller | None
+    left_poller: Poller | None = None
     listener: Listener | None = None
 
 
@@ -66,9 +67,9 @@ def refresh_snapshot() -> None:
 
 
 def pollers_of(app: Flask) -> Sequence[Poller]:
-    """What keeps the application's memory fresh: of the snapshot, and of the models where there are any."""
+    """What looks at intervals for a newer snapshot, for models and for what ended processes left."""
     wired = _wired(app)
-    return [each for each in (wired.snapshot_poller, wired.model_poller) if each is not None]
+    return [each for each in (wired.snapshot_poller, wired.model_poller, wired.left_poller) if each is not None]
 
 
 def listener_of(app: Flask) -> Listener | None:

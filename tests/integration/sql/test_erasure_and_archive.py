@@ -219,3 +219,19 @@ def test_months_that_a_live_experiment_reads_from_the_facts_stay(lab):
     held = [each.month.fact for each in lab.run() if each.file is None]
     assert held == ["custom"]
     assert (lab.count("slate"), lab.count("custom")) == (0, 1)
+
+
+def test_what_is_still_on_its_way_is_exported_and_erased_too(engine, tmp_path):
+    lab = Lab(engine, tmp_path)
+
+    class OnItsWay:
+        def settle(self):
+            journal = SqlJournal(engine, lab.clock, limit=100)
+            journal.append(encode([slate(unit=VICTIM)]))
+            journal.close()
+
+    units = Units(
+        SqlUnitRecords(engine, lab.clock), lab.facts, lab.archive, lab.configuration, lab.clock, arrivals=OnItsWay()
+    )
+    assert len(units.export(VICTIM)["tables"]["inbox"]) == 1
+    assert units.erase(VICTIM)["tables"] == {"inbox": 2}

@@ -81,7 +81,7 @@ def test_when_the_store_fails_every_one_who_waits_is_released_with_the_reason(tm
 def test_a_store_that_is_away_is_unavailable_and_back_again_later(engine, journal, monkeypatch):
     journal.append(b"before")
     with monkeypatch.context() as patch:
-        patch.setattr("lamella.adapters.sql.journal.writing", _refuse)
+        patch.setattr("lamella.adapters.sql.inbox.writing", _refuse)
         with pytest.raises(StoreUnavailable):
             journal.append(b"meanwhile")
     journal.append(b"after")

@@ -30,7 +30,7 @@ from lamella.experiments.model import (
 )
 from lamella.metrics.definitions import METRICS
 from lamella.services.configuring import Configuring
-from lamella.services.ports import ArmTotals
+from lamella.services.ports import ArmTotals, IngestReceipt
 from lamella.testing.traffic import slate
 from lamella_workers.process import Work
 from lamella_workers.tasks import advance, analyse, ingest, upkeep
@@ -108,6 +108,37 @@ def test_drain_empties_the_inbox_and_a_second_one_changes_nothing(settings: Sett
     assert found.record.counts() == after
     journal.close()
     found.engine.dispose()
+
+
+class Counting:
+    """A record whose inbox has so many groups, and then batches that came meanwhile."""
+
+    def __init__(self, groups: int) -> None:
+        self.groups, self.ingested = groups, 0
+
+    def ingest(self, **_asked: object) -> IngestReceipt:
+        self.ingested += 1
+        return IngestReceipt(batches=7, stored={}, duplicate={}, quarantined={}, is_more=self.ingested < self.groups)
+
+
+@pytest.mark.parametrize("groups", [1, 3])
+def test_drain_ends_with_the_last_group_and_does_not_chase_what_comes_meanwhile(
+    services: WorkerServices, groups: int
+) -> None:
+    record = Counting(groups)
+    ingest.drain(replace(services, record=record))
+    assert record.ingested == groups
+
+
+def test_a_journal_that_is_out_of_reach_stops_no_ingest(services: WorkerServices, settings: Settings) -> None:
+    folder = settings.data_dir / "journal"
+    folder.mkdir()
+    (folder / "loop.journal").symlink_to(folder / "loop.journal")
+    record = Counting(1)
+    with capture_logs() as logs:
+        ingest.drain(replace(services, record=record))
+    assert record.ingested == 1
+    assert [each["event"] for each in logs if each["log_level"] == "warning"] == ["left where it is"]
 
 
 def test_drain_leaves_the_inbox_to_the_worker_whose_turn_it_is(

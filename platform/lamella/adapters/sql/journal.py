@@ -1,4 +1,4 @@
-"""The inbox in SQL, with group commit: requests that arrive while a commit runs share the next one."""
+"""A journal that is the inbox itself, with group commit: requests that come while a commit runs share the next."""
 
 import os
 import threading
@@ -8,10 +8,10 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from lamella.adapters.sql.engine import writing
-from lamella.adapters.sql.schema import inbox
+from lamella.adapters.sql.inbox import SqlInbox
 from lamella.errors import LamellaError, Overloaded, StoreUnavailable
 from lamella.services.ports import Clock
+from lamella.services.record_ports import Accepted
 
 _GROUP_LIMIT: Final = 512
 _WAIT_SECONDS: Final = 60.0
@@ -28,14 +28,13 @@ _journals: Final["weakref.WeakSet[SqlJournal]"] = weakref.WeakSet()
 
 
 class SqlJournal:
-    """Appends batches to the inbox; one committer thread per process, started by the first append.
+    """Appends batches to the inbox, at most `limit`; one committer thread per process, started by the first append.
 
-    `limit` bounds the batches that wait in the inbox. Processes that append at the same moment may pass it by one
-    group each. Memory is bounded by the callers: each waits for its own batch. After a fork the child starts afresh.
+    Memory is bounded by the callers: each waits for its own batch. After a fork the child starts afresh.
     """
 
     def __init__(self, engine: sa.Engine, clock: Clock, *, limit: int) -> None:
-        self._engine, self._clock, self._limit = engine, clock, limit
+        self._inbox, self._clock = SqlInbox(engine, limit=limit), clock
         self._changed = threading.Condition()
         self._waiting: list[_Waiting] = []
         self._thread: threading.Thread | None = None
@@ -90,36 +89,20 @@ class SqlJournal:
     def _commit(self, group: list[_Waiting]) -> None:
         """Stores the group; every waiter is released, with the error where there was one."""
         error: Exception | None = None
-        accepted = group
+        taken = len(group)
         try:
-            with writing(self._engine) as connection:
-                accepted = group[: self._room(connection, len(group))]
-                if accepted:
-                    now = self._clock.now()
-                    connection.execute(
-                        sa.insert(inbox), [{"received_at": now, "body": each.batch} for each in accepted]
-                    )
+            now = self._clock.now()
+            taken = self._inbox.put([Accepted(now, each.batch) for each in group]).taken
         except LamellaError as failure:
-            error, accepted = failure, group
+            error = failure
         except Exception as failure:  # noqa: BLE001 - whatever it was, those who wait must hear of it
-            error, accepted = StoreUnavailable(f"the batch was not stored: {failure}; send it again"), group
-        for each in group[len(accepted) :]:
-            each.error = Overloaded(f"the inbox ({self._limit} batches)")
-        for each in accepted:
+            error = StoreUnavailable(f"the batch was not stored: {failure}; send it again")
+        for each in group[:taken]:
             each.error = error
+        for each in group[taken:]:
+            each.error = Overloaded(f"the inbox ({self._inbox.limit} batches)")
         for each in group:
             each.done.set()
-
-    def _room(self, connection: sa.Connection, wanted: int) -> int:
-        """How many of `wanted` batches the inbox still takes; counts its rows only where it may be full."""
-        oldest, newest = sa.select(sa.func.min(inbox.c.id)), sa.select(sa.func.max(inbox.c.id))
-        first, last = connection.execute(sa.select(oldest.scalar_subquery(), newest.scalar_subquery())).one()
-        # Numbers rise and may have gaps: their span is never less than the number of rows.
-        span = 0 if last is None else int(last) - int(first) + 1
-        if span + wanted <= self._limit:
-            return wanted
-        rows = connection.execute(sa.select(sa.func.count()).select_from(inbox)).scalar_one()
-        return max(0, min(wanted, self._limit - rows))
 
 
 def _begin_again() -> None:

@@ -9,6 +9,7 @@ while these are stored.
 import gc
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import date, datetime
 from typing import Final
 
@@ -55,7 +56,7 @@ class SqlRecordStore:
                     self._inbox.forget()
                     raise
                 if receipt is not None:
-                    return receipt
+                    return replace(receipt, is_more=group.is_full)
                 self._inbox.forget()
 
     def counts(self) -> Mapping[str, int]:

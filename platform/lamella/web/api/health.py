@@ -6,6 +6,7 @@ from flask.typing import ResponseReturnValue
 
 from lamella.errors import LamellaError
 from lamella.web.auth import PUBLIC, needs
+from lamella.web.gauges import journal_gauge
 from lamella.web.wiring import ReadinessCheck, quarantine_gauge, services, telemetry
 
 blueprint = APIBlueprint("health", __name__, tag="Health")
@@ -39,7 +40,7 @@ def readyz() -> ResponseReturnValue:
 def metrics() -> ResponseReturnValue:
     """The metrics in Prometheus' text format."""
     return Response(
-        telemetry().exposition() + quarantine_gauge().exposition(),
+        telemetry().exposition() + quarantine_gauge().exposition() + journal_gauge(services().left),
         content_type="text/plain; version=0.0.4; charset=utf-8",
     )
 

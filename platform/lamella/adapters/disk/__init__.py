@@ -1,0 +1,1 @@
+"""What a process keeps on the disk of its own machine."""

@@ -1,0 +1,202 @@
+"""A journal on this machine's disk: an answer waits for one synchronous write, a thread forwards to the inbox.
+
+Requests that arrive while a group is written become the next group (group commit). The one that comes first writes for
+all of them, so no request waits for another thread to wake up. While the store is away, or its inbox full, batches stay
+in the file; what a killed process left behind, another one forwards (see `lamella.adapters.disk.leftovers`).
+"""
+
+import os
+import threading
+import weakref
+from collections import deque
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from lamella.adapters.disk.segment import Segment, framed
+from lamella.errors import Overloaded, StoreUnavailable
+from lamella.services.ports import Clock
+from lamella.services.record_ports import Accepted, Inbox
+
+SEGMENT_BYTES: Final = 16 * 1024 * 1024
+"""A file that is as long is followed by another."""
+READ_BYTES: Final = 1024 * 1024
+"""What one transaction forwards at most."""
+PAUSE_SECONDS: Final = 0.05
+"""Between two transactions: what comes meanwhile goes together."""
+_LONGEST_PAUSE_SECONDS: Final = 2.0
+_PATIENCE_SECONDS: Final = 5.0
+
+
+@dataclass(slots=True, eq=False)
+class _Group:
+    """Frames that are written together. `fault` says why they were not, once `written` is set."""
+
+    frames: list[bytes] = field(default_factory=list)
+    size: int = 0
+    written: threading.Event = field(default_factory=threading.Event)
+    fault: str = ""
+
+
+_journals: Final["weakref.WeakSet[DiskJournal]"] = weakref.WeakSet()
+
+
+class DiskJournal:
+    """Keeps batches in `folder` until they are in the inbox. Its first append starts the thread that forwards.
+
+    Refuses a batch where those here and those of the inbox together reach the inbox's limit, or those here
+    `limit_bytes`. After a fork the child starts afresh: its parent's files stay its parent's.
+    """
+
+    def __init__(self, folder: Path, inbox: Inbox, clock: Clock, *, limit_bytes: int) -> None:
+        self._folder, self._inbox, self._clock, self._limit_bytes = folder, inbox, clock, limit_bytes
+        self.begin()
+        _journals.add(self)
+
+    def begin(self) -> None:
+        """Forgets files and thread: they belong to the parent of a forked process."""
+        self._lock, self._writing = threading.Lock(), threading.Lock()
+        self._moved = threading.Condition(self._lock)
+        self._group = _Group()
+        self._joining, self._joining_bytes = 0, 0
+        self._segments: deque[Segment] = deque()
+        self._in_inbox = 0
+        self._work, self._hurry = threading.Event(), threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def append(self, batch: bytes) -> None:
+        """Returns once `batch` is durable.
+
+        Raises Overloaded when too much waits, StoreUnavailable when the disk does not take it: nothing was kept then.
+        """
+        frame = framed(Accepted(self._clock.now(), batch))
+        with self._lock:
+            self._check_room(len(frame))
+            group = self._group
+            leads = not group.frames
+            group.frames.append(frame)
+            group.size += len(frame)
+            self._joining += 1
+            self._joining_bytes += len(frame)
+        if leads:
+            self._write()
+        else:
+            group.written.wait()
+        if group.fault:
+            raise StoreUnavailable(group.fault)
+
+    def flush(self, timeout_seconds: float = _PATIENCE_SECONDS) -> bool:
+        """Whether everything that was appended is in the inbox; waits for it for so long."""
+        self._work.set()
+        self._hurry.set()
+        with self._moved:
+            return self._moved.wait_for(lambda: not self._batches(), timeout_seconds)
+
+    def close(self) -> None:
+        """Forwards what waits and removes the files; what the store does not take stays, for another process."""
+        self.flush()
+        with self._writing:
+            thread, self._thread = self._thread, None
+            self._work.set()
+            self._hurry.set()
+            if thread is not None:
+                thread.join()
+            with self._lock:
+                while self._segments:
+                    segment = self._segments.popleft()
+                    segment.abandon() if segment.waiting else segment.remove()
+
+    def _check_room(self, size: int) -> None:
+        held, batches = self._in_inbox, self._batches()
+        is_long = held + batches >= self._inbox.limit
+        if is_long or self._bytes() + size > self._limit_bytes:
+            self._work.set()  # the inbox may be shorter by now
+            raise Overloaded(
+                f"the inbox ({self._inbox.limit} batches)" if is_long else f"the journal ({self._limit_bytes} bytes)"
+            )
+
+    def _batches(self) -> int:
+        return self._joining + sum(each.waiting for each in self._segments)
+
+    def _bytes(self) -> int:
+        return self._joining_bytes + sum(each.bytes_waiting for each in self._segments)
+
+    def _write(self) -> None:
+        """Writes the group that this thread began, with all who joined it until its turn came."""
+        with self._writing:
+            with self._lock:
+                group, self._group = self._group, _Group()
+            group.fault = "it was not written"
+            try:
+                self._segment().write(group.frames)
+                group.fault = ""
+            except OSError as error:
+                group.fault = (
+                    f"the journal in {self._folder} takes nothing ({error.strerror or error}); "
+                    "free its disk, or set LAMELLA_JOURNAL=store"
+                )
+            finally:
+                with self._lock:
+                    self._joining -= len(group.frames)
+                    self._joining_bytes -= group.size
+                group.written.set()
+        if not self._work.is_set():
+            self._work.set()
+
+    def _segment(self) -> Segment:
+        """The file to write, made where there is none or the last is long; and the thread runs."""
+        if not self._segments or self._segments[-1].size >= SEGMENT_BYTES:
+            segment = Segment.make(self._folder)
+            with self._lock:
+                self._segments.append(segment)
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="lamella-journal", daemon=True)
+            self._thread.start()
+        return self._segments[-1]
+
+    def _run(self) -> None:
+        log, pause, me = structlog.get_logger("lamella.journal"), PAUSE_SECONDS, threading.current_thread()
+        while True:
+            self._work.wait()
+            if self._thread is not me:
+                return
+            self._work.clear()
+            try:
+                is_done, pause = self._forward(), PAUSE_SECONDS
+            except Exception as error:  # noqa: BLE001 - whatever it was, the batches are durable and tried again
+                if pause == PAUSE_SECONDS:
+                    log.warning("the store takes nothing; batches wait on disk", error=str(error))
+                is_done, pause = False, min(2 * pause, _LONGEST_PAUSE_SECONDS)
+            if not is_done:
+                self._work.set()
+            if self._hurry.wait(pause):
+                self._hurry.clear()
+
+    def _forward(self) -> bool:
+        """Puts the oldest batches into the inbox; whether none are left. Raises StoreUnavailable."""
+        oldest = self._oldest()
+        batches, ends = oldest.read(READ_BYTES) if oldest is not None else ((), ())
+        put = self._inbox.put(batches)  # none, where a full inbox has to be looked at again
+        with self._moved:
+            if oldest is not None and put.taken:
+                oldest.forward(ends[put.taken - 1], put.taken)
+            self._in_inbox = put.held
+            self._moved.notify_all()
+            return not any(each.waiting for each in self._segments)
+
+    def _oldest(self) -> Segment | None:
+        """The first file with batches that wait; those before it are removed but for the one that is written."""
+        with self._lock:
+            while len(self._segments) > 1 and not self._segments[0].waiting:
+                self._segments.popleft().remove()
+            return self._segments[0] if self._segments and self._segments[0].waiting else None
+
+
+def _begin_again() -> None:
+    for journal in list(_journals):
+        journal.begin()
+
+
+os.register_at_fork(after_in_child=_begin_again)

@@ -1,0 +1,87 @@
+"""What processes that have ended left in the folder of the journal: forwarded by whoever gets the lock on the file."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from lamella.adapters.disk.journal import READ_BYTES
+from lamella.adapters.disk.segment import SUFFIX, Segment, progress
+from lamella.errors import StoreUnavailable
+from lamella.services.record_ports import Inbox
+
+_PATIENCE_SECONDS: Final = 10.0
+_LOOK_SECONDS: Final = 0.02
+
+
+class Leftovers:
+    """The files in `folder`, of every process of this machine."""
+
+    def __init__(self, folder: Path, inbox: Inbox) -> None:
+        self._folder, self._inbox = folder, inbox
+
+    def refresh(self) -> None:
+        """Puts what ended processes left into the inbox, as far as there is room, and removes their files.
+
+        A file that cannot be read to its end is set aside and logged: a power cut tears what nobody was answered for.
+        Raises StoreUnavailable.
+        """
+        for path in self._paths():
+            try:
+                segment = Segment.left(path)
+                if segment is not None:
+                    self._inherit(segment)
+            except OSError as error:
+                raise StoreUnavailable(f"the journal {path} cannot be read ({error.strerror or error})") from error
+
+    def waiting(self) -> int:
+        """The bytes that are durable on this machine and not in the inbox."""
+        found = filter(None, map(progress, self._paths()))
+        return sum(max(0, each.size - each.forwarded) for each in found)
+
+    def settle(self) -> None:
+        """Returns once everything that was accepted before the call is in the inbox.
+
+        Raises StoreUnavailable where that takes more than ten seconds.
+        """
+        ends = {path: found.size for path in self._paths() if (found := progress(path)) is not None}
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while True:
+            self.refresh()
+            ends = {path: end for path, end in ends.items() if _is_short(path, end)}
+            if not ends:
+                return
+            if time.monotonic() > deadline:
+                names = ", ".join(sorted(each.name for each in ends))
+                raise StoreUnavailable(f"what was accepted is not in the inbox yet: {names}; see the web log")
+            time.sleep(_LOOK_SECONDS)
+
+    def _paths(self) -> Iterator[Path]:
+        return iter(sorted(self._folder.glob(f"*{SUFFIX}")))
+
+    def _inherit(self, segment: Segment) -> None:
+        is_kept = True
+        try:
+            while segment.bytes_waiting:
+                batches, ends = segment.read(READ_BYTES)
+                if not batches:
+                    aside, is_kept = segment.set_aside(), False
+                    structlog.get_logger("lamella.journal").error("damaged; set aside", file=str(aside))
+                    return
+                put = self._inbox.put(batches)
+                if put.taken:
+                    segment.forward(ends[put.taken - 1], put.taken)
+                if put.taken < len(batches):
+                    return
+            segment.remove()
+            is_kept = False
+        finally:
+            if is_kept:
+                segment.abandon()
+
+
+def _is_short(path: Path, end: int) -> bool:
+    found = progress(path)
+    return found is not None and found.forwarded < end

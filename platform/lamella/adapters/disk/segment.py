@@ -1,0 +1,207 @@
+"""One file of batches that are durable and not yet in the store, held by one process.
+
+A head of 16 bytes (a mark, and how far the file was forwarded), then frames: the length of the batch, the CRC-32 of
+moment and batch, the moment in microseconds since 1970, the batch. A frame that was torn by a power cut fails its
+check: the reader stops there, as nobody was answered for it. The process that writes the file holds a lock on it, which
+the kernel takes away however the process ends: who gets the lock may forward what is left.
+"""
+
+import fcntl
+import os
+import struct
+import time
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final, NamedTuple, Self
+
+from lamella.services.record_ports import Accepted
+
+SUFFIX: Final = ".journal"
+_MARK: Final = b"lamella1"
+_HEAD: Final = struct.Struct("<8sQ")
+_FRAME: Final = struct.Struct("<IIq")
+# Linux writes and flushes in one call; each call gives the GIL away and has to get it back.
+_FLUSHED: Final[int | None] = getattr(os, "RWF_DSYNC", None)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICRO: Final = timedelta(microseconds=1)
+
+
+class Progress(NamedTuple):
+    """How long a file is, and how far it was forwarded, in bytes."""
+
+    size: int
+    forwarded: int
+
+
+def framed(batch: Accepted) -> bytes:
+    """The batch as it stands in a file."""
+    micros = (batch.received_at - _EPOCH) // _MICRO
+    return _FRAME.pack(len(batch.body), _check(micros, batch.body), micros) + batch.body
+
+
+class Segment:
+    """A file whose lock this process holds: `size` bytes are durable, `forwarded` are in the store.
+
+    One thread may write while another reads and forwards.
+    """
+
+    def __init__(self, path: Path, descriptor: int, *, size: int, forwarded: int) -> None:
+        self.path, self.size, self.forwarded = path, size, forwarded
+        self._descriptor = descriptor
+        self._written, self._taken = 0, 0
+
+    @classmethod
+    def make(cls, folder: Path) -> Self:
+        """A new, empty file in `folder`, which is made where it is missing. Raises OSError."""
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = folder / f"{time.time_ns():x}-{os.getpid()}{SUFFIX}"
+        # Nobody sees the file before it is locked: it would look like one whose process died.
+        hidden = path.with_suffix(".new")
+        descriptor = os.open(hidden, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            os.pwrite(descriptor, _HEAD.pack(_MARK, _HEAD.size), 0)
+            os.fsync(descriptor)
+            hidden.rename(path)
+            _sync(folder)
+        except BaseException:
+            os.close(descriptor)
+            hidden.unlink(missing_ok=True)
+            raise
+        return cls(path, descriptor, size=_HEAD.size, forwarded=_HEAD.size)
+
+    @classmethod
+    def left(cls, path: Path) -> Self | None:
+        """The file of a process that has ended; None where its process lives, or it is gone. Raises OSError."""
+        try:
+            descriptor = os.open(path, os.O_RDWR)
+        except FileNotFoundError:
+            return None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        if os.fstat(descriptor).st_nlink == 0:  # another heir was faster
+            os.close(descriptor)
+            return None
+        return cls(path, descriptor, size=os.fstat(descriptor).st_size, forwarded=_forwarded(descriptor))
+
+    @property
+    def waiting(self) -> int:
+        """How many batches were written here and not forwarded; those that were found in the file do not count."""
+        return self._written - self._taken
+
+    @property
+    def bytes_waiting(self) -> int:
+        """What is durable here and not in the store."""
+        return self.size - self.forwarded
+
+    def write(self, frames: Sequence[bytes]) -> None:
+        """Returns once the frames are on disk. Raises OSError, and then they are not in the file."""
+        data = b"".join(frames)
+        try:
+            _write_durably(self._descriptor, data, self.size)
+        except OSError:
+            os.ftruncate(self._descriptor, self.size)
+            raise
+        self.size += len(data)
+        self._written += len(frames)
+
+    def read(self, limit: int) -> tuple[Sequence[Accepted], Sequence[int]]:
+        """The oldest batches that wait, of up to `limit` bytes but at least one, and where each of them ends.
+
+        None, where some bytes wait, means that they are damaged.
+        """
+        least = _FRAME.size
+        head = os.pread(self._descriptor, least, self.forwarded)
+        if len(head) == least:
+            least += int(_FRAME.unpack(head)[0])
+        data = os.pread(self._descriptor, min(self.bytes_waiting, max(limit, least)), self.forwarded)
+        found = list(_frames(data))
+        return [batch for batch, _ in found], [self.forwarded + end for _, end in found]
+
+    def forward(self, end: int, count: int) -> None:
+        """Notes that `count` batches more, up to `end`, are in the store.
+
+        In the file it is a hint, neither flushed nor insisted on: what an heir forwards again changes nothing.
+        """
+        self.forwarded = end
+        self._taken += count
+        with suppress(OSError):
+            os.pwrite(self._descriptor, _HEAD.pack(_MARK, end), 0)
+
+    def remove(self) -> None:
+        """Deletes the file and lets go of it."""
+        self.path.unlink(missing_ok=True)
+        os.close(self._descriptor)
+
+    def set_aside(self) -> Path:
+        """Where the file is now, for a person to look at: some of it cannot be read."""
+        aside = self.path.with_suffix(".damaged")
+        self.path.rename(aside)
+        os.close(self._descriptor)
+        return aside
+
+    def abandon(self) -> None:
+        """Lets go of the file and leaves it to others."""
+        os.close(self._descriptor)
+
+
+def progress(path: Path) -> Progress | None:
+    """The progress of a file, whoever holds it; None where it is gone or out of reach."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        return Progress(os.fstat(descriptor).st_size, _forwarded(descriptor))
+    finally:
+        os.close(descriptor)
+
+
+def _write_durably(descriptor: int, data: bytes, at: int) -> None:
+    written = 0
+    while written < len(data):
+        rest = data[written:] if written else data
+        if _FLUSHED is None:
+            written += os.pwrite(descriptor, rest, at + written)
+        else:
+            written += os.pwritev(descriptor, [rest], at + written, _FLUSHED)
+    if _FLUSHED is None:
+        os.fsync(descriptor)
+
+
+def _forwarded(descriptor: int) -> int:
+    """How far the file was forwarded; 0 where it has no head of ours."""
+    head = os.pread(descriptor, _HEAD.size, 0)
+    return int(_HEAD.unpack(head)[1]) if len(head) == _HEAD.size and head.startswith(_MARK) else 0
+
+
+def _frames(data: bytes) -> Iterator[tuple[Accepted, int]]:
+    """The whole, sound batches at the beginning of `data`, and where each ends."""
+    at = 0
+    while at + _FRAME.size <= len(data):
+        length, check, micros = _FRAME.unpack_from(data, at)
+        end = at + _FRAME.size + length
+        body = data[at + _FRAME.size : end]
+        if end > len(data) or check != _check(micros, body):
+            return
+        yield Accepted(_EPOCH + micros * _MICRO, body), end
+        at = end
+
+
+def _check(micros: int, body: bytes) -> int:
+    return zlib.crc32(body, zlib.crc32(micros.to_bytes(8, "little", signed=True)))
+
+
+def _sync(folder: Path) -> None:
+    """Makes the names in the folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

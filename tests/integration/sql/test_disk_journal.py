@@ -1,0 +1,250 @@
+"""The journal on disk, in front of the inbox of both stores."""
+
+import os
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import sqlalchemy as sa
+
+from lamella.adapters.disk import journal as journal_module
+from lamella.adapters.disk.journal import READ_BYTES, DiskJournal
+from lamella.adapters.disk.leftovers import Leftovers
+from lamella.adapters.disk.segment import SUFFIX
+from lamella.adapters.sql.inbox import SqlInbox
+from lamella.adapters.sql.schema import inbox
+from lamella.errors import Overloaded, StoreUnavailable
+from lamella.testing.fakes import FakeClock
+from lamella.testing.traffic import NOW
+
+MANY = 1_000_000_000
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "data" / "journal"
+
+
+@pytest.fixture
+def make(engine, folder):
+    made = []
+
+    def make(store=None, *, limit=1_000, limit_bytes=MANY):
+        made.append(
+            DiskJournal(folder, store or SqlInbox(engine, limit=limit), FakeClock(NOW), limit_bytes=limit_bytes)
+        )
+        return made[-1]
+
+    yield make
+    for journal in made:
+        journal.close()
+
+
+class Away:
+    """An inbox whose store does not answer until it is told to."""
+
+    def __init__(self, inner):
+        self.inner, self.is_away, self.asked, self.limit = inner, True, threading.Event(), inner.limit
+
+    def put(self, batches):
+        self.asked.set()
+        if self.is_away:
+            raise StoreUnavailable("away")
+        return self.inner.put(batches)
+
+
+def bodies(engine):
+    with engine.connect() as connection:
+        return [bytes(body) for body in connection.execute(sa.select(inbox.c.body).order_by(inbox.c.id)).scalars()]
+
+
+def files(folder):
+    return sorted(each.name for each in folder.iterdir())
+
+
+def test_what_many_threads_append_at_once_reaches_the_inbox_once(engine, make):
+    journal = make()
+    batches = [f"batch {number}".encode() for number in range(400)]
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(journal.append, batches))
+    assert journal.flush()
+    assert sorted(bodies(engine)) == sorted(batches)
+
+
+def test_batches_of_one_thread_keep_their_order_and_their_moment(engine, make):
+    journal = make()
+    batches = [b"%d" % number for number in range(30)]
+    for batch in batches:
+        journal.append(batch)
+    assert journal.flush()
+    assert bodies(engine) == batches
+    with engine.connect() as connection:
+        assert set(connection.execute(sa.select(inbox.c.received_at)).scalars()) == {NOW}
+
+
+def test_a_batch_that_is_longer_than_one_read_is_forwarded_like_any_other(engine, make):
+    journal = make()
+    batches = [b"small", b"x" * (READ_BYTES + 1), b"", b"small again"]
+    for batch in batches:
+        journal.append(batch)
+    assert journal.flush()
+    assert bodies(engine) == batches
+
+
+def test_over_the_limit_it_refuses_until_the_inbox_is_shorter(engine, make):
+    journal = make(limit=20)
+    for number in range(20):
+        journal.append(b"%d" % number)
+    with pytest.raises(Overloaded):
+        journal.append(b"too much")
+    assert journal.flush()
+    with pytest.raises(Overloaded):
+        journal.append(b"still too much")
+    with engine.execution_options(lamella_writing=True).begin() as connection:
+        connection.execute(sa.delete(inbox))
+    deadline = threading.Event()
+    for _ in range(200):
+        try:
+            journal.append(b"fits")
+            break
+        except Overloaded:
+            deadline.wait(0.02)
+    assert journal.flush()
+    assert bodies(engine) == [b"fits"]
+
+
+def test_a_store_that_is_away_costs_no_batch_and_the_disk_bounds_what_waits(engine, make, folder):
+    away = Away(SqlInbox(engine, limit=1_000))
+    journal = make(away, limit_bytes=300)
+    for number in range(3):
+        journal.append(b"%d" % number * 50)
+    with pytest.raises(Overloaded, match="journal"):
+        journal.append(b"x" * 150)
+    assert away.asked.wait(5)
+    assert bodies(engine) == []
+    assert not journal.flush(0.1)
+    away.is_away = False
+    assert journal.flush(10)
+    assert bodies(engine) == [b"0" * 50, b"1" * 50, b"2" * 50]
+    journal.append(b"x" * 150)
+
+
+def test_a_long_file_is_followed_by_another_and_removed(engine, make, folder, monkeypatch):
+    monkeypatch.setattr(journal_module, "SEGMENT_BYTES", 200)
+    away = Away(SqlInbox(engine, limit=1_000))
+    journal = make(away)
+    for number in range(12):
+        journal.append(b"%02d" % number * 30)
+    assert len(files(folder)) > 3
+    away.is_away = False
+    assert journal.flush(10)
+    assert bodies(engine) == [b"%02d" % number * 30 for number in range(12)]
+    journal.append(b"one more")
+    assert journal.flush()
+    assert len(files(folder)) == 1
+    journal.close()
+    assert files(folder) == []
+
+
+def test_closed_while_the_store_is_away_it_leaves_the_rest_to_the_next(engine, make, folder, monkeypatch):
+    monkeypatch.setattr(journal_module, "_PATIENCE_SECONDS", 0.1)
+    store = SqlInbox(engine, limit=1_000)
+    journal = make(Away(store))
+    monkeypatch.setattr(journal, "flush", lambda: False)
+    journal.append(b"kept")
+    journal.close()
+    assert len(files(folder)) == 1
+    Leftovers(folder, store).refresh()
+    assert bodies(engine) == [b"kept"]
+    assert files(folder) == []
+
+
+def test_a_closed_journal_ends_its_thread_and_opens_again(engine, make):
+    journal = make()
+    journal.append(b"one")
+    journal.close()
+    assert not any(thread.name == "lamella-journal" for thread in threading.enumerate())
+    journal.append(b"two")
+    assert journal.flush()
+    assert bodies(engine) == [b"one", b"two"]
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_child_has_a_file_of_its_own(engine, make, folder):
+    away = Away(SqlInbox(engine, limit=1_000))
+    journal = make(away)
+    journal.append(b"parent")
+    child = os.fork()
+    if child == 0:
+        try:
+            journal.append(b"child")
+        except BaseException:  # noqa: BLE001 - the child must never run the rest of the tests
+            os._exit(1)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert len(files(folder)) == 2
+    away.is_away = False
+    Leftovers(folder, away).refresh()
+    assert bodies(engine) == [b"child"], "the parent lives, and its file is its own"
+    assert journal.flush(10)
+    assert bodies(engine) == [b"child", b"parent"]
+
+
+FULL = """
+import resource, sys
+from pathlib import Path
+from lamella.adapters.disk.journal import DiskJournal
+from lamella.adapters.disk.leftovers import Leftovers
+from lamella.errors import StoreUnavailable
+from lamella.testing.fakes import FakeClock
+from lamella.testing.traffic import NOW
+from lamella.services.record_ports import Put
+
+class Held:
+    limit, taken, is_open = 1000, [], False
+    def put(self, batches):
+        if not self.is_open:
+            raise StoreUnavailable("away")
+        self.taken += [each.body for each in batches]
+        return Put(len(batches), len(self.taken))
+
+store = Held()
+journal = DiskJournal(Path(sys.argv[1]), store, FakeClock(NOW), limit_bytes=10**9)
+journal.append(b"before")
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))
+try:
+    journal.append(b"x" * 500)
+except StoreUnavailable as error:
+    print(">", error)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+journal.append(b"after")
+store.is_open = True
+assert journal.flush(10)
+print(">", store.taken)
+"""
+
+
+def test_a_full_disk_refuses_the_batch_and_keeps_the_others(folder):
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, str(folder)], capture_output=True, text=True, timeout=60, check=True
+    )
+    refused, taken = (line[2:] for line in done.stdout.splitlines() if line.startswith("> "))
+    assert "takes nothing" in refused
+    assert "LAMELLA_JOURNAL" in refused
+    assert taken == "[b'before', b'after']"
+
+
+def test_a_folder_that_cannot_be_made_is_said(engine, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    journal = DiskJournal(tmp_path / "file" / "journal", SqlInbox(engine, limit=9), FakeClock(NOW), limit_bytes=MANY)
+    with pytest.raises(StoreUnavailable, match="file/journal"):
+        journal.append(b"batch")
+    journal.close()
+
+
+def test_files_and_folder_are_for_their_owner_alone(make, folder):
+    make().append(b"reader-1 was here")
+    (path,) = folder.glob(f"*{SUFFIX}")
+    assert (folder.stat().st_mode & 0o777, path.stat().st_mode & 0o777) == (0o700, 0o600)

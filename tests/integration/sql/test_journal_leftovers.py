@@ -1,0 +1,181 @@
+"""What a killed process had accepted is forwarded by the next one that looks; what is damaged is set aside."""
+
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+import sqlalchemy as sa
+
+from lamella.adapters.disk import leftovers as leftovers_module
+from lamella.adapters.disk.journal import DiskJournal
+from lamella.adapters.disk.leftovers import Leftovers
+from lamella.adapters.disk.segment import SUFFIX, Segment, framed
+from lamella.adapters.sql.inbox import SqlInbox
+from lamella.adapters.sql.schema import inbox
+from lamella.errors import StoreUnavailable
+from lamella.services.record_ports import Accepted
+from lamella.testing.fakes import FakeClock
+from lamella.testing.traffic import NOW
+
+APPENDER = """
+import os, sys, threading
+from pathlib import Path
+from lamella.adapters.disk.journal import DiskJournal
+from lamella.errors import StoreUnavailable
+from lamella.testing.fakes import FakeClock
+from lamella.testing.traffic import NOW
+
+class Away:
+    limit = 10**6
+    def put(self, batches):
+        raise StoreUnavailable("away")
+
+journal = DiskJournal(Path(sys.argv[1]), Away(), FakeClock(NOW), limit_bytes=10**9)
+def append(name):
+    for number in range(10**6):
+        journal.append(f"{name}-{number}".encode())
+        os.write(1, f"> {name}-{number}{os.linesep}".encode())
+for name in "abc":
+    threading.Thread(target=append, args=(name,), daemon=True).start()
+threading.Event().wait()
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = tmp_path / "journal"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def store(engine):
+    return SqlInbox(engine, limit=1_000_000)
+
+
+def bodies(engine):
+    with engine.connect() as connection:
+        return [bytes(body) for body in connection.execute(sa.select(inbox.c.body).order_by(inbox.c.id)).scalars()]
+
+
+def segment_of(folder, *batches):
+    """A file with these batches, as the process that wrote it would leave it."""
+    segment = Segment.make(folder)
+    for batch in batches:
+        segment.write([framed(Accepted(NOW, batch))])
+    return segment
+
+
+def names(folder):
+    return sorted(each.suffix for each in folder.iterdir())
+
+
+def test_everything_that_a_killed_process_acknowledged_arrives(engine, store, folder):
+    process = subprocess.Popen(
+        [sys.executable, "-c", APPENDER, str(folder)], stdout=subprocess.PIPE, text=True, bufsize=1
+    )
+    assert process.stdout is not None
+    lines = [process.stdout.readline() for _ in range(300)]
+    leftovers = Leftovers(folder, store)
+    leftovers.refresh()
+    assert bodies(engine) == [], "its process lives"
+    assert leftovers.waiting() > 300
+    process.send_signal(signal.SIGKILL)
+    lines += process.stdout.readlines()
+    process.wait()
+    process.stdout.close()
+    leftovers.refresh()
+    acknowledged = [line[2:-1] for line in lines if line.startswith("> ")]
+    arrived = [body.decode() for body in bodies(engine)]
+    assert len(arrived) == len(set(arrived))
+    assert set(acknowledged) <= set(arrived)
+    # What was written and not yet answered may have arrived too.
+    assert len(arrived) <= len(acknowledged) + 3
+    assert names(folder) == []
+    assert leftovers.waiting() == 0
+
+
+def test_an_heir_goes_on_where_the_dead_stopped_forwarding(engine, store, folder):
+    segment = segment_of(folder, b"one", b"two", b"three")
+    _, ends = segment.read(10_000)
+    segment.forward(ends[0], 1)
+    segment.abandon()
+    Leftovers(folder, store).refresh()
+    assert bodies(engine) == [b"two", b"three"]
+
+
+def test_two_heirs_at_once_forward_it_once(engine, store, folder):
+    segment_of(folder, *(b"%d" % number for number in range(50))).abandon()
+    heirs = [threading.Thread(target=Leftovers(folder, store).refresh) for _ in range(6)]
+    for heir in heirs:
+        heir.start()
+    for heir in heirs:
+        heir.join()
+    assert bodies(engine) == [b"%d" % number for number in range(50)]
+
+
+def test_a_full_inbox_takes_what_it_can_and_the_rest_later(engine, folder):
+    segment_of(folder, *(b"%d" % number for number in range(8))).abandon()
+    leftovers = Leftovers(folder, SqlInbox(engine, limit=5))
+    leftovers.refresh()
+    assert len(bodies(engine)) == 5
+    with engine.execution_options(lamella_writing=True).begin() as connection:
+        connection.execute(sa.delete(inbox))
+    leftovers.refresh()
+    assert bodies(engine) == [b"5", b"6", b"7"]
+    assert names(folder) == []
+
+
+@pytest.mark.parametrize("damage", ["torn", "flipped", "headless"])
+def test_what_is_damaged_is_set_aside_and_what_stands_before_it_arrives(engine, store, folder, damage):
+    segment = segment_of(folder, b"sound", b"also sound", b"broken")
+    path = segment.path
+    segment.abandon()
+    data = bytearray(path.read_bytes())
+    if damage == "torn":
+        del data[-2:]
+    elif damage == "flipped":
+        data[-1] ^= 1
+    else:
+        data[0] ^= 1
+    path.write_bytes(data)
+    leftovers = Leftovers(folder, store)
+    leftovers.refresh()
+    assert bodies(engine) == ([] if damage == "headless" else [b"sound", b"also sound"])
+    assert names(folder) == [".damaged"]
+    leftovers.refresh()
+    assert names(folder) == [".damaged"], "it is left in peace"
+
+
+def test_settle_waits_for_living_processes_and_inherits_from_dead_ones(engine, store, folder):
+    segment_of(folder, b"dead").abandon()
+    journal = DiskJournal(folder, store, FakeClock(NOW), limit_bytes=10**9)
+    for number in range(20):
+        journal.append(b"%d" % number)
+    Leftovers(folder, store).settle()
+    assert sorted(bodies(engine)) == sorted([b"dead", *(b"%d" % number for number in range(20))])
+    journal.close()
+
+
+def test_settle_says_when_something_does_not_arrive(store, folder, monkeypatch):
+    monkeypatch.setattr(leftovers_module, "_PATIENCE_SECONDS", 0.1)
+    held = segment_of(folder, b"its process lives and does not forward")
+    with pytest.raises(StoreUnavailable, match=held.path.name):
+        Leftovers(folder, store).settle()
+    held.remove()
+
+
+def test_a_file_that_is_out_of_reach_is_named(store, folder):
+    (folder / f"loop{SUFFIX}").symlink_to(folder / f"loop{SUFFIX}")
+    with pytest.raises(StoreUnavailable, match=f"loop{SUFFIX}"):
+        Leftovers(folder, store).refresh()
+    assert Leftovers(folder, store).waiting() == 0
+
+
+def test_without_a_folder_there_is_nothing_to_do(store, tmp_path):
+    leftovers = Leftovers(tmp_path / "none", store)
+    leftovers.refresh()
+    leftovers.settle()
+    assert leftovers.waiting() == 0
