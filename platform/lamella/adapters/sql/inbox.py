@@ -5,7 +5,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from lamella.adapters.sql.engine import writing
+from lamella.adapters.sql.engine import is_postgresql, writing
 from lamella.adapters.sql.schema import inbox
 from lamella.services.record_ports import Accepted, Put
 
@@ -14,6 +14,8 @@ _SPAN: Final = sa.select(
 )
 _ROWS: Final = sa.select(sa.func.count()).select_from(inbox)
 _INSERT: Final = sa.insert(inbox)
+# PostgreSQL takes all rows as two parameters: one message instead of one a row.
+_ALL_AT_ONCE: Final = "INSERT INTO inbox (received_at, body) SELECT * FROM unnest(%b::timestamptz[], %b::bytea[])"
 
 
 class SqlInbox:
@@ -28,8 +30,7 @@ class SqlInbox:
             held = self._held(connection, len(batches))
             room = max(0, min(len(batches), self.limit - held))
             if room:
-                rows = [{"received_at": each.received_at, "body": each.body} for each in batches[:room]]
-                connection.execute(_INSERT, rows)
+                _insert(connection, batches[:room])
         return Put(room, held + room)
 
     def _held(self, connection: sa.Connection, wanted: int) -> int:
@@ -38,3 +39,11 @@ class SqlInbox:
         # Numbers rise and may have gaps: their span is never less than the number of rows.
         span = 0 if last is None else int(last) - int(first) + 1
         return span if span + wanted <= self.limit else int(connection.execute(_ROWS).scalar_one())
+
+
+def _insert(connection: sa.Connection, batches: Sequence[Accepted]) -> None:
+    if is_postgresql(connection):
+        columns = [each.received_at for each in batches], [each.body for each in batches]
+        connection.exec_driver_sql(_ALL_AT_ONCE, columns)
+    else:
+        connection.execute(_INSERT, [{"received_at": each.received_at, "body": each.body} for each in batches])
