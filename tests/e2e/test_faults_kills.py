@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from e2e.fault_lab import Lab, laboratory
+from lamella.services.keys import CACHE_SECONDS
 from lamella.testing.cluster import cluster
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]
@@ -42,3 +43,22 @@ def test_one_kill_of_each_process_loses_and_doubles_nothing(tmp_path: Path) -> N
 @pytest.mark.long
 def test_twenty_kills_of_each_process_lose_and_double_nothing(tmp_path: Path) -> None:
     kill_each(tmp_path / "lab", rounds=20, seed=20)
+
+
+def test_while_the_store_is_away_lists_and_events_go_on(tmp_path: Path) -> None:
+    rng = random.Random(7)
+    with cluster() as store, laboratory(tmp_path / "lab", cluster=store) as lab:
+        with lab.load():
+            lab.progress()
+            while store.is_up():
+                store.kill(rng)
+                time.sleep(0.2)
+            # Longer than a key is remembered without asking the store.
+            time.sleep(2 * CACHE_SECONDS)
+            acknowledged = len(lab.ledger.slates), len(lab.ledger.events)
+            time.sleep(2.0)
+            assert not store.is_up()
+            assert len(lab.ledger.slates) > acknowledged[0]
+            assert len(lab.ledger.events) > acknowledged[1]
+            lab.progress()
+        lab.audit("PostgreSQL away under load")

@@ -12,9 +12,9 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
-from lamella.errors import Forbidden, InvalidInput, Unauthenticated
+from lamella.errors import Forbidden, InvalidInput, StoreUnavailable, Unauthenticated
 from lamella.services.ports import Clock, KeyStore, Principal
 
 PREFIX: Final = "lam_"
@@ -28,6 +28,9 @@ viewer reads, admin does all.
 
 CACHE_SECONDS: Final = 2.0
 """A revoked key is refused at once by the process that revoked it, and within this time by every other."""
+
+AWAY_SECONDS: Final = 3_600.0
+"""So long a key that the store confirmed, of a client or a collector, is taken on trust while the store is away."""
 
 _CACHE_LIMIT: Final = 10_000
 _KEY = re.compile(r"lam_[A-Za-z0-9_-]{43}")
@@ -68,14 +71,29 @@ def require(principal: Principal, role: str) -> None:
         )
 
 
+class _Verified(NamedTuple):
+    """Whose key it is: not asked again before `until`; the store said so at `confirmed`."""
+
+    until: float
+    confirmed: float
+    principal: Principal
+
+    def outlives(self, now: float) -> bool:
+        """Whether it holds without the store: lists and events go on, and nobody administers on trust."""
+        return now - self.confirmed <= AWAY_SECONDS and reaches("client", self.principal.role)
+
+
 class Keys:
-    """The keys of this installation; verified keys are remembered for `CACHE_SECONDS`."""
+    """The keys of this installation; verified keys are remembered for `CACHE_SECONDS`.
+
+    While the store is away, those of clients and collectors are remembered for `AWAY_SECONDS`.
+    """
 
     def __init__(self, store: KeyStore, clock: Clock, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._store = store
         self._clock = clock
         self._monotonic = monotonic
-        self._verified: dict[bytes, tuple[float, Principal]] = {}
+        self._verified: dict[bytes, _Verified] = {}
 
     def create(
         self, name: str, role: str, *, projects: Sequence[str] | None = None, expires_at: datetime | None = None
@@ -103,21 +121,30 @@ class Keys:
         return key
 
     def verify(self, key: str) -> Principal:
-        """Who holds the key. Raises Unauthenticated if it is malformed, unknown, revoked or expired."""
+        """Who holds the key.
+
+        Raises Unauthenticated if it is malformed, unknown, revoked or expired, StoreUnavailable if nobody can tell.
+        """
         if not _KEY.fullmatch(key):
             raise Unauthenticated("the key is malformed; a key is lam_ and 43 characters of A-Z, a-z, 0-9, '-', '_'")
         digest = digest_of(key)
         now = self._monotonic()
         remembered = self._verified.get(digest)
-        if remembered is not None and now < remembered[0]:
-            return self._in_time(remembered[1])
-        principal = self._store.find(digest)
+        if remembered is not None and now < remembered.until:
+            return self._in_time(remembered.principal)
+        confirmed = now
+        try:
+            principal = self._store.find(digest)
+        except StoreUnavailable:
+            if remembered is None or not remembered.outlives(now):
+                raise
+            principal, confirmed = remembered.principal, remembered.confirmed
         if principal is None:
             self._verified.pop(digest, None)
             raise Unauthenticated("the key is unknown or revoked; ask an admin for a new one")
         if len(self._verified) >= _CACHE_LIMIT:
             self._verified.clear()
-        self._verified[digest] = (now + CACHE_SECONDS, principal)
+        self._verified[digest] = _Verified(now + CACHE_SECONDS, confirmed, principal)
         return self._in_time(principal)
 
     def _in_time(self, principal: Principal) -> Principal:
@@ -129,7 +156,7 @@ class Keys:
     def revoke(self, name: str) -> None:
         """From now on the key of this name is unknown. Raises NotFound."""
         self._store.revoke(name, at=self._clock.now())
-        self._verified = {digest: held for digest, held in self._verified.items() if held[1].name != name}
+        self._verified = {digest: held for digest, held in self._verified.items() if held.principal.name != name}
 
     def all(self) -> Sequence[Principal]:
         """Every key that is not revoked, by name."""

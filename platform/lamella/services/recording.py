@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Final, Protocol
 
-from lamella.errors import InvalidEvent, InvalidInput
+from lamella.errors import InvalidEvent, InvalidInput, StoreUnavailable
 from lamella.events.codec import Fault, Record, encode, fault_of
 from lamella.events.contract import EXPOSURE_MARK, Event, Exposure, Slate
 from lamella.events.validation import LATE, check_time, parse_feedback, read_text, read_time
@@ -143,14 +143,20 @@ class Recording:
         )
 
     def _known(self, records: Iterable[Event | Exposure]) -> set[str]:
-        """The names of those records that are durable: this process remembers them, or they have left a receipt."""
+        """The names of those records that are durable: this process remembers them, or they have left a receipt.
+
+        While the store is away nobody can see receipts.
+        """
         names = {name_of(record): record for record in records}
         known = {name for name in names if name in self._recent}
         asked = [record for name, record in names.items() if name not in known]
         if asked:
             events = [each.event_id for each in asked if not isinstance(each, Exposure)]
             told = [each.exposure_id for each in asked if isinstance(each, Exposure)]
-            found = self._receipts.known(events, told)
+            try:
+                found = self._receipts.known(events, told)
+            except StoreUnavailable:
+                return known  # the record tells repeats apart in any case
             known |= {name for name in names if name in found}
         return known
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lamella.errors import Conflict, Forbidden, InvalidInput, NotFound, Unauthenticated
-from lamella.services.keys import CACHE_SECONDS, ROLES, Keys, digest_of, make_key, reaches, require
+from lamella.errors import Conflict, Forbidden, InvalidInput, NotFound, StoreUnavailable, Unauthenticated
+from lamella.services.keys import AWAY_SECONDS, CACHE_SECONDS, ROLES, Keys, digest_of, make_key, reaches, require
 from lamella.services.ports import Principal
 from lamella.testing.fakes import FakeClock, MemoryKeyStore
 
@@ -135,3 +135,68 @@ def test_a_session_ends_with_its_key(keys):
     assert not keys.still_valid(Principal(name="ann", role="admin"))
     keys.revoke("ann")
     assert not keys.still_valid(holder)
+
+
+class Away:
+    """The keys of a store that can go away."""
+
+    def __init__(self, store):
+        self._store, self.is_away = store, False
+
+    def __getattr__(self, name):
+        if self.is_away:
+            raise StoreUnavailable("away")
+        return getattr(self._store, name)
+
+
+@pytest.fixture
+def away(store):
+    return Away(store)
+
+
+@pytest.mark.parametrize("role", ["client", "collector"])
+def test_a_clients_key_that_was_confirmed_holds_while_the_store_is_away_but_not_for_ever(away, ticks, role):
+    keys = Keys(away, FakeClock(), monotonic=ticks)
+    key = keys.create("shop", role)
+    assert keys.verify(key).name == "shop"
+    away.is_away = True
+    ticks.seconds = CACHE_SECONDS + 1
+    assert keys.verify(key).name == "shop"
+    ticks.seconds = AWAY_SECONDS - 1
+    assert keys.verify(key).name == "shop"
+    ticks.seconds = AWAY_SECONDS + CACHE_SECONDS + 1
+    with pytest.raises(StoreUnavailable):
+        keys.verify(key)
+
+
+@pytest.mark.parametrize("role", ["viewer", "experimenter", "admin"])
+def test_nobody_administers_on_trust(away, ticks, role):
+    keys = Keys(away, FakeClock(), monotonic=ticks)
+    key = keys.create("ann", role)
+    keys.verify(key)
+    away.is_away = True
+    ticks.seconds = CACHE_SECONDS + 1
+    with pytest.raises(StoreUnavailable):
+        keys.verify(key)
+
+
+def test_a_key_that_was_never_confirmed_does_not_come_in_while_the_store_is_away(away):
+    keys = Keys(away, FakeClock())
+    key = keys.create("shop", "client")
+    away.is_away = True
+    with pytest.raises(StoreUnavailable):
+        keys.verify(key)
+
+
+def test_a_key_that_was_revoked_meanwhile_is_refused_once_the_store_is_back(away, ticks):
+    keys, others = Keys(away, FakeClock(), monotonic=ticks), Keys(away, FakeClock(), monotonic=ticks)
+    key = keys.create("shop", "client")
+    others.verify(key)
+    away.is_away = True
+    ticks.seconds = CACHE_SECONDS + 1
+    others.verify(key)
+    away.is_away = False
+    keys.revoke("shop")
+    ticks.seconds = 2 * CACHE_SECONDS + 2
+    with pytest.raises(Unauthenticated):
+        others.verify(key)

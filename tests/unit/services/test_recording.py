@@ -87,3 +87,14 @@ def test_a_backfill_goes_through_in_batches_of_a_thousand_whatever_its_age():
     assert events.backfill(iter(records)) == len(records)
     assert [len(decode(batch)[0]) for batch in journal.inbox][:-1] == [1_000] * (len(records) // 1_000)
     assert [each for batch in journal.inbox for each in decode(batch)[0]] == records
+
+
+def test_while_the_store_is_away_events_are_taken_and_repeats_are_known_from_memory():
+    class Away:
+        def known(self, _event_ids, _exposure_ids=()):
+            raise StoreUnavailable("away")
+
+    journal, events = recording(receipts=Away())
+    assert events.events([CLICK]).verdicts == ("accepted",)
+    assert events.events([CLICK]).verdicts == ("duplicate",)
+    assert len(journal.inbox) == 1
