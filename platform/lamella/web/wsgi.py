@@ -1,6 +1,5 @@
 """The factory that a WSGI server calls in each of its processes: `lamella.web.wsgi:create`."""
 
-import gc
 import os
 import secrets
 from pathlib import Path
@@ -16,8 +15,6 @@ from lamella.web.app import create_app, start_polling
 
 SECRET_FILE: Final = "web-secret"  # noqa: S105 - the file's name
 _SECRET_BYTES: Final = 32
-_COLLECTOR: Final = (20_000, 20, 100)
-"""New objects before a search for cycles among them, and searches before one that goes further; else 700, 10, 10."""
 
 
 def create() -> APIFlask:
@@ -26,18 +23,7 @@ def create() -> APIFlask:
     logs.configure(settings)
     app = create_app(web_services(settings), secret=cookie_secret(settings.data_dir))
     start_polling(app)
-    _spare_the_collector()
     return app
-
-
-def _spare_the_collector() -> None:
-    """Takes what was made to start with out of the searches for cycles, and makes these rarer.
-
-    It lives as long as the process; walking over it again and again was a fifth of what a request costs.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*_COLLECTOR)
 
 
 def cookie_secret(folder: Path) -> bytes:
