@@ -18,9 +18,9 @@ _held: Final[list[socket.socket]] = []
 def settle(processes: int, *, always: bool = False, group: int | None = None) -> int | None:
     """The CPU that this process keeps to from now on, with all its threads to come; None where it keeps to none.
 
-    `processes` like this one run in `group` (the parent's pid). Unless `always`, they settle only where they are as many
-    as the CPUs they may use: fewer could share one with another program while others idle. Call it before the process
-    has further threads. Does nothing where the system is not Linux.
+    `processes` like this one run in `group` (the parent's pid). Unless `always`, they settle only where they are as
+    many as the CPUs they may use: fewer could share one with another program while others idle. Call it before the
+    process has further threads. Does nothing where the system is not Linux.
     """
     if not _ON_LINUX:
         return None
