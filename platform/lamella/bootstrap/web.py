@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry
@@ -14,6 +15,7 @@ from lamella.adapters.sql.receipts import SqlReceipts
 from lamella.bootstrap.connections import check_broker, task_queue
 from lamella.bootstrap.elsewhere import SegmentsElsewhere
 from lamella.bootstrap.journals import journal_of, leftovers_of
+from lamella.bootstrap.later import later
 from lamella.bootstrap.registry import registry_of, uploads_of
 from lamella.bootstrap.stores import Stores, stores, units
 from lamella.bootstrap.warming import WarmConfiguration
@@ -22,9 +24,8 @@ from lamella.errors import StoreNotMigrated, Unavailable
 from lamella.experiments.model import Json
 from lamella.metrics.definitions import METRICS
 from lamella.recommenders.host import ModelHost
-from lamella.recommenders.looking import ModelEyes
+from lamella.recommenders.registry import Registry
 from lamella.recommenders.shelf import Shelf
-from lamella.recommenders.trainer import KerasTrainer
 from lamella.services.admin_ports import AuditLog
 from lamella.services.archive_ports import OldFacts
 from lamella.services.assigning import Assigning, SnapshotHolder
@@ -37,7 +38,7 @@ from lamella.services.flagging import FlagStore
 from lamella.services.foreseeing import Foreseeing
 from lamella.services.histories import Histories
 from lamella.services.idempotency import Idempotency
-from lamella.services.insight import Insight
+from lamella.services.insight import Eyes, Insight
 from lamella.services.keys import Keys
 from lamella.services.model_ports import Catalogue, ModelCatalogue, TaskQueue, TrainingRuns
 from lamella.services.ports import AnalysisStore, Clock, ConfigurationStore, RecordStore
@@ -209,9 +210,9 @@ def web_services(settings: Settings) -> Services:
         canaries=canaries,
         shadowing=shadowing,
         shadows=found.shadows,
-        insight=Insight(found.models, found.catalogue, ModelEyes(registry)),
-        trainer=KerasTrainer(registry),
-        uploads=uploads_of(settings, registry),
+        insight=Insight(found.models, found.catalogue, later(partial(_eyes, registry))),
+        trainer=later(partial(_trainer, registry)),
+        uploads=later(partial(uploads_of, settings, registry)),
         manifests=registry,
         tasks=task_queue(settings),
         audit=found.audit,
@@ -235,6 +236,18 @@ def web_services(settings: Settings) -> Services:
         announcements=Channel(settings.redis_url) if settings.redis_url else None,
         readiness=_readiness(settings, found, snapshots),
     )
+
+
+def _eyes(registry: Registry) -> Eyes:
+    from lamella.recommenders.looking import ModelEyes
+
+    return ModelEyes(registry)
+
+
+def _trainer(registry: Registry) -> Trainer:
+    from lamella.recommenders.trainer import KerasTrainer
+
+    return KerasTrainer(registry)
 
 
 def _readiness(settings: Settings, found: Stores, snapshots: SnapshotHolder) -> Sequence[ReadinessCheck]:

@@ -10,9 +10,6 @@ from typing import Any, Final, TypeVar
 
 import click
 import orjson
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from lamella.config import PREFIX, Settings
 from lamella.errors import InvalidInput, InvalidSettings, LamellaError
@@ -59,6 +56,10 @@ def print_json(document: object) -> None:
 
 def print_table(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
     """Print the named columns of the rows, whole: a narrow terminal wraps them, a pipe gets them on one line."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(box=None, pad_edge=False)
     for column in columns:
         table.add_column(column, overflow="fold", no_wrap=column == columns[0])

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -11,7 +11,9 @@ from lamella.cli.analyze import numbers
 from lamella.cli.options import data_dir, example, print_json, settings_of
 from lamella.errors import InvalidInput, NotFound
 from lamella.experiments.model import Json
-from lamella.stats.power import Baseline
+
+if TYPE_CHECKING:
+    from lamella.stats.power import Baseline
 
 
 @click.command()
@@ -101,8 +103,8 @@ def power(file: Path | None, *, as_json: bool, **options: Any) -> None:
 class _Known(NamedTuple):
     metric: str
     source: str
-    known: Baseline
-    raw: Baseline | None = None
+    known: "Baseline"
+    raw: "Baseline | None" = None
     traffic: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -121,6 +123,8 @@ def _known(file: Path | None, options: Mapping[str, Any]) -> _Known:
 
 
 def _of_numbers(options: Mapping[str, Any]) -> _Known:
+    from lamella.stats.power import Baseline
+
     if options["rate"] is not None:
         rate = options["rate"]
         if not 0.0 < rate < 1.0:
@@ -176,7 +180,9 @@ def _of_store(options: Mapping[str, Any]) -> _Known:
     return _Known(metric, f"experiment {key}", known, raw, traffic, notes)
 
 
-def _reduced(found: _Known, reduction: float) -> tuple[Baseline, Baseline | None]:
+def _reduced(found: _Known, reduction: float) -> "tuple[Baseline, Baseline | None]":
+    from lamella.stats.power import Baseline
+
     if not 0.0 <= reduction < 1.0:
         raise InvalidInput(f"--variance-reduction is {reduction:g}; it must lie in [0, 1)")
     if not reduction:

@@ -1,5 +1,7 @@
 """The web process under granian."""
 
+import gc
+import multiprocessing
 import os
 import tempfile
 from typing import Any, Final
@@ -8,31 +10,48 @@ from lamella.config import Settings
 
 METRICS_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
 _KILL_AFTER_SECONDS: Final = 4
+_COLLECTOR: Final = (20_000, 20, 100)
+"""New objects before a search for cycles among them, and searches before one that goes further; else 700, 10, 10."""
 
 
 def create() -> Any:
     """The WSGI application of a granian worker, which ends with the process that started it."""
+    gc.disable()
+    from lamella.adapters.affinity import settle
     from lamella.adapters.lifeline import die_with_parent
     from lamella.web.wsgi import create as create_application
 
     die_with_parent()
-    return create_application()
+    settings = Settings.from_environment(os.environ)
+    if settings.web_affinity != "off":
+        settle(settings.web_processes, always=settings.web_affinity == "on")
+    application = create_application()
+    # What is here now stays: set apart, no later search walks over it while requests wait.
+    gc.freeze()
+    gc.set_threshold(*_COLLECTOR)
+    gc.enable()
+    return application
 
 
 def serve(settings: Settings) -> None:
     """Serve until SIGINT or SIGTERM; requests that are under way are answered first.
 
     The workers read LAMELLA_* from the environment of this process. Several workers keep their metrics in a common
-    folder, so that whichever answers /metrics tells those of all.
+    folder, so that whichever answers /metrics tells those of all. No search for cycles slows the start: it makes much
+    and drops little.
     """
     # Each request scores in its own thread; more threads inside a product of matrices would only wait for each other.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    if settings.web_processes == 1 or METRICS_FOLDER in os.environ:
-        _serve(settings)
-        return
-    with tempfile.TemporaryDirectory(prefix="lamella-metrics-", ignore_cleanup_errors=True) as folder:
-        os.environ[METRICS_FOLDER] = folder
-        _serve(settings)
+    gc.disable()
+    try:
+        if settings.web_processes == 1 or METRICS_FOLDER in os.environ:
+            _serve(settings)
+            return
+        with tempfile.TemporaryDirectory(prefix="lamella-metrics-", ignore_cleanup_errors=True) as folder:
+            os.environ[METRICS_FOLDER] = folder
+            _serve(settings)
+    finally:
+        gc.enable()
 
 
 def _serve(settings: Settings) -> None:
@@ -40,6 +59,11 @@ def _serve(settings: Settings) -> None:
     from granian.constants import Interfaces
     from granian.log import LogLevels
 
+    if settings.web_processes > 1 and multiprocessing.get_start_method() == "fork":
+        # Imported once here, the code is in every worker that is forked, and in memory that they share.
+        import lamella.web.wsgi  # noqa: F401 - for its modules
+
+        gc.freeze()
     Granian(
         f"{__name__}:create",
         factory=True,

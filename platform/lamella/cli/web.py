@@ -21,19 +21,15 @@ def web(host: str | None, port: int | None, processes: int | None, data_dir: str
     The store has to be migrated (`lamella db upgrade`). Without the broker it serves and records all the same; what it
     recorded is analysed once the broker and a worker are there.
     """
-    from lamella.bootstrap.connections import broker_url, check_broker, check_store
+    from lamella.bootstrap.connections import broker_url, check_store
     from lamella.cli.serving import serve
-    from lamella.errors import BrokerUnavailable
     from lamella.supervisor.programs import check_port
 
     settings = settings_of(host=host, port=port, web_processes=processes, data_dir=data_dir)
     check_port(settings)
     check_store(settings)
-    try:
-        check_broker(settings)
-    except BrokerUnavailable as error:
-        # Fail-open: the broker is met lazily, and /readyz names it.
-        broker_url(settings)
-        click.echo(f"warning: {error}", err=True)
+    # Fail-open: the broker has to be named, and is met lazily. One that does not answer keeps nothing waiting; the log
+    # and /readyz name it.
+    broker_url(settings)
     os.environ.update(settings.to_environment())
     serve(settings)

@@ -10,7 +10,20 @@ import pytest
 from lamella.errors import InvalidSettings
 from lamella.web.wsgi import SECRET_FILE, cookie_secret
 
-HEAVY = {"tensorflow", "keras", "scipy", "pandas", "pyarrow", "celery"}
+HEAVY = {"tensorflow", "keras", "scipy", "pandas", "pyarrow", "celery", "onnxruntime", "alembic", "yaml"}
+LATER = {
+    "lamella.adapters.sql.analysis",
+    "lamella.adapters.sql.erasure",
+    "lamella.adapters.sql.recompute",
+    "lamella.adapters.sql.record",
+    "lamella.recommenders.kinds",
+    "lamella.recommenders.looking",
+    "lamella.recommenders.uploads",
+    "lamella.reporting.html",
+    "lamella.web.answers",
+    "lamella.web.operation_models",
+}
+"""What only administration needs: serving does not wait for its import."""
 
 
 def test_the_secret_is_made_once_and_readable_by_its_owner_only(tmp_path):
@@ -46,8 +59,7 @@ def test_a_web_process_starts_within_two_seconds_and_without_the_heavy_libraries
         from lamella.web.wsgi import create
         app = create()
         health = app.test_client().get("/readyz")
-        modules = sorted({name.split(".")[0] for name in sys.modules})
-        print(json.dumps([health.status_code, time.process_time(), modules]))
+        print(json.dumps([health.status_code, time.process_time(), sorted(sys.modules)]))
     """)
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("LAMELLA_")},
@@ -61,10 +73,11 @@ def test_a_web_process_starts_within_two_seconds_and_without_the_heavy_libraries
         done = subprocess.run(
             [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
         )
-        status, cpu_seconds, modules = json.loads(done.stdout.splitlines()[-1])
+        status, cpu_seconds, imported = json.loads(done.stdout.splitlines()[-1])
         seconds.append(cpu_seconds)
         # The broker is away, and is not required.
         assert status == 200
-        assert HEAVY.isdisjoint(modules), HEAVY & set(modules)
+        modules = {name.split(".")[0] for name in imported} | set(imported)
+        assert modules.isdisjoint(HEAVY | LATER), modules & (HEAVY | LATER)
     # Time of the processor, not of the clock: the machine that runs the tests has other work.
     assert min(seconds) < 2.0

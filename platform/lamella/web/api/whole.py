@@ -6,7 +6,6 @@ from apiflask import APIBlueprint
 from flask import Response, request
 from flask.typing import ResponseReturnValue
 
-from lamella.adapters.yaml_text import read_yaml, write_yaml
 from lamella.experiments.declaring import declaration
 from lamella.experiments.differences import differences
 from lamella.experiments.model import Configuration, Json
@@ -31,6 +30,8 @@ def show_configuration(query_data: ConfigurationQuery) -> ResponseReturnValue:
     document = declaration(services().configuration.load())
     wants_yaml = request.accept_mimetypes.best_match(["application/json", *sorted(YAML_TYPES)]) in YAML_TYPES
     if query_data.format == "yaml" or (query_data.format is None and wants_yaml):
+        from lamella.adapters.yaml_text import write_yaml
+
         return Response(write_yaml(document), content_type="application/yaml", headers=tagged(document))
     return document, 200, tagged(document)
 
@@ -67,6 +68,8 @@ def _shown(before: Configuration, after: Configuration, *, is_done: bool) -> Res
 def _body() -> dict[str, Json]:
     body = request.get_data()
     if request.mimetype in YAML_TYPES:
+        from lamella.adapters.yaml_text import read_yaml
+
         return dict(read_yaml(body, where="body"))
     found: dict[str, Json] = dict(read_object(body))  # type: ignore[arg-type]  # JSON holds JSON values only
     return found

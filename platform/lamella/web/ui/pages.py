@@ -14,8 +14,6 @@ from markupsafe import Markup
 from lamella.errors import Forbidden, InvalidInput, LamellaError, Unauthenticated
 from lamella.experiments.model import Experiment, Json
 from lamella.experiments.selection import experiment_of
-from lamella.reporting.html import STYLESHEET, render_report
-from lamella.reporting.insight import INSIGHT_STYLESHEET, render_insight
 from lamella.services.insight import Wanted
 from lamella.web.auth import PAGES, PUBLIC, log_in, needs
 from lamella.web.problems import TITLES, status_of
@@ -66,6 +64,8 @@ def experiments() -> ResponseReturnValue:
 @needs(PAGES)
 def experiment(key: str) -> ResponseReturnValue:
     """The report of one experiment."""
+    from lamella.reporting.html import render_report
+
     found = experiment_of(services().configuration.load(), key)
     document = services().analysis.latest_report(key)
     fragment = Markup()
@@ -87,6 +87,8 @@ def models() -> ResponseReturnValue:
 @needs(PAGES)
 def model(key: str) -> ResponseReturnValue:
     """What one model version looks like inside."""
+    from lamella.reporting.insight import render_insight
+
     portrait = services().insight.show(key, Wanted())
     # The fragment comes from a template of ours that escapes what it is given.
     fragment = Markup(render_insight(portrait, lang=language()))  # noqa: S704
@@ -97,6 +99,9 @@ def model(key: str) -> ResponseReturnValue:
 @needs(PUBLIC)
 def report_style() -> ResponseReturnValue:
     """The stylesheet of the reports and of the looks inside models."""
+    from lamella.reporting.html import STYLESHEET
+    from lamella.reporting.insight import INSIGHT_STYLESHEET
+
     style = STYLESHEET + INSIGHT_STYLESHEET
     return Response(style, content_type="text/css; charset=utf-8", headers={"Cache-Control": "max-age=3600"})
 

@@ -1,0 +1,81 @@
+"""How a web process starts."""
+
+import gc
+import json
+import os
+import socket
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from lamella.cli import main, serving
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_several_workers_share_the_code_that_their_parent_imported(processes: int, tmp_path: Path) -> None:
+    program = textwrap.dedent("""
+        import gc, json, multiprocessing, os, sys, granian
+        multiprocessing.set_start_method("fork")
+
+        class Server:
+            def __init__(self, *_, **__):
+                pass
+
+            def serve(self):
+                print(json.dumps(["lamella.web.wsgi" in sys.modules, gc.isenabled(), gc.get_freeze_count() > 0]))
+
+        granian.Granian = Server
+        from lamella.cli.serving import serve
+        from lamella.config import Settings
+        serve(Settings(web_processes=int(sys.argv[1]), data_dir=sys.argv[2]))
+        assert gc.isenabled()
+    """)
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(processes), str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    is_shared = processes > 1
+    assert json.loads(done.stdout) == [is_shared, False, is_shared]
+
+
+def test_a_worker_sets_apart_what_it_started_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[bool] = []
+    monkeypatch.setattr("lamella.adapters.lifeline.die_with_parent", lambda: None)
+    monkeypatch.setattr("lamella.web.wsgi.create", lambda: made.append(gc.isenabled()))
+    try:
+        serving.create()
+        assert made == [False]
+        assert gc.isenabled()
+        assert gc.get_freeze_count() > 0
+    finally:
+        gc.unfreeze()
+
+
+def test_a_start_waits_for_no_broker(monkeypatch: pytest.MonkeyPatch, sqlite_database_url: str, tmp_path: Path) -> None:
+    asked: list[bool] = []
+
+    def serve(_settings: object) -> None:
+        try:
+            silent.accept()
+        except BlockingIOError:
+            asked.append(False)
+        else:
+            asked.append(True)
+
+    monkeypatch.setattr("lamella.cli.serving.serve", serve)
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    with socket.create_server(("127.0.0.1", 0)) as silent, socket.create_server(("127.0.0.1", 0)) as free:
+        silent.setblocking(False)
+        port = free.getsockname()[1]
+        free.close()
+        environment = {
+            "LAMELLA_DATABASE_URL": sqlite_database_url,
+            "LAMELLA_REDIS_URL": f"redis://127.0.0.1:{silent.getsockname()[1]}/0",
+        }
+        arguments = ["web", "--port", str(port), "--data-dir", str(tmp_path)]
+        result = CliRunner(env=environment).invoke(main, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    assert asked == [False]
