@@ -57,6 +57,8 @@ from lamella.web.wiring import Wired, hold, listener_of, pollers_of
 SESSION_HOURS: Final = 12
 MODEL_POLL_SECONDS: Final = 2.0
 """How often a process looks for newly published models, so that no request has to."""
+METRICS_SECONDS: Final = 0.5
+"""How often a process brings what it has counted to the metrics that all processes share."""
 
 EVALUATION_BYTES: Final = 16 * 1024 * 1024
 """So far a body is read and told what is wrong with it: one part that is too long costs only itself."""
@@ -188,6 +190,7 @@ def _wire(services: Services, telemetry: Telemetry) -> Wired:
         telemetry=telemetry,
         quarantine_gauge=QuarantineGauge(services.quarantine),
         snapshot_poller=poller,
+        metrics_poller=Poller("metrics", telemetry, METRICS_SECONDS),
         listener=Listener(announcements, poller.poll) if announcements is not None else None,
         model_poller=Poller("models", services.host, MODEL_POLL_SECONDS) if services.host is not None else None,
     )

@@ -36,6 +36,7 @@ class Wired:
     telemetry: Telemetry
     quarantine_gauge: QuarantineGauge
     snapshot_poller: Poller
+    metrics_poller: Poller
     model_poller: Poller | None
     listener: Listener | None = None
 
@@ -66,9 +67,9 @@ def refresh_snapshot() -> None:
 
 
 def pollers_of(app: Flask) -> Sequence[Poller]:
-    """What keeps the application's memory fresh: of the snapshot, and of the models where there are any."""
+    """What keeps the application's memory fresh: of the snapshot, the metrics, and the models where there are any."""
     wired = _wired(app)
-    return [each for each in (wired.snapshot_poller, wired.model_poller) if each is not None]
+    return [each for each in (wired.snapshot_poller, wired.metrics_poller, wired.model_poller) if each is not None]
 
 
 def listener_of(app: Flask) -> Listener | None:
