@@ -1,7 +1,6 @@
 """The use cases of a web process."""
 
 import threading
-import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -38,6 +37,7 @@ from lamella.services.flagging import FlagStore
 from lamella.services.foreseeing import Foreseeing
 from lamella.services.histories import Histories
 from lamella.services.idempotency import Idempotency
+from lamella.services.ids import new_id
 from lamella.services.insight import Eyes, Insight
 from lamella.services.keys import Keys
 from lamella.services.model_ports import Catalogue, ModelCatalogue, TaskQueue, TrainingRuns
@@ -189,7 +189,7 @@ def web_services(settings: Settings) -> Services:
             ),
             journal=journal,
             clock=found.clock,
-            new_id=lambda: uuid.uuid4().hex,
+            new_id=new_id,
             histories=Histories(found.histories),
             remembering=remembering,
             previews=previews,

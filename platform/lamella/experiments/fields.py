@@ -18,6 +18,8 @@ def text_fault(text: str) -> str | None:
     """Why `text` cannot be stored everywhere (a NUL, half of a surrogate pair), or None if it can."""
     if "\0" in text:
         return "holds a NUL character; take it out"
+    if text.isascii():
+        return None
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -35,7 +37,7 @@ def value_fault(value: object, *, deepest: int = DEEPEST) -> str | None:
         return None if -(2**63) <= value < 2**63 else f"{value} does not fit into 64 bits; send it as a string"
     if isinstance(value, float):
         return None if math.isfinite(value) else f"{value} is no JSON number; send a finite one or null"
-    if isinstance(value, (Mapping, Sequence)) and not isinstance(value, (bytes, bytearray)):
+    if isinstance(value, (dict, list, Mapping, Sequence)) and not isinstance(value, (bytes, bytearray)):
         return _container_fault(value, deepest)
     return f"a {type(value).__name__} is no JSON value; send text, a number, true, false, null, a list or an object"
 
@@ -43,10 +45,17 @@ def value_fault(value: object, *, deepest: int = DEEPEST) -> str | None:
 def _container_fault(value: Mapping[object, object] | Sequence[object], deepest: int) -> str | None:
     if not deepest:
         return f"is nested more than {DEEPEST} levels deep; make it flatter"
-    inner: Sequence[object] = value if isinstance(value, Sequence) else [*value.keys(), *value.values()]
-    if isinstance(value, Mapping) and not all(isinstance(key, str) for key in value):
-        return "has a key that is no text; JSON keys are text"
-    return next((fault for part in inner if (fault := value_fault(part, deepest=deepest - 1))), None)
+    if isinstance(value, (dict, Mapping)):
+        for key in value:
+            if not isinstance(key, str):
+                return "has a key that is no text; JSON keys are text"
+        inner: Sequence[object] = [*value.keys(), *value.values()]
+    else:
+        inner = value
+    for part in inner:
+        if fault := value_fault(part, deepest=deepest - 1):
+            return fault
+    return None
 
 
 def plain(value: Json) -> Json:

@@ -23,6 +23,7 @@ COLD_QUANTILE: Final = 0.25
 """An item without evidence gets the item bias that this share of the items with evidence stays below."""
 
 Floats = NDArray[np.float32]
+_NOTHING: Final[Floats] = np.zeros(0, dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -117,15 +118,15 @@ class FactorModel:
             read = read[read.any(axis=1)]
             if len(read):
                 bias = 0.0 if row is None else float(self.user_bias[row])
-                return Placed(self.encoder.encode(read), np.zeros(0, dtype=np.float32), bias)
+                return Placed(self.encoder.encode(read), _NOTHING, bias)
         if row is not None:
-            hidden = self.tail.user_hidden[row] if self.tail else np.zeros(0, dtype=np.float32)
+            hidden = self.tail.user_hidden[row] if self.tail else _NOTHING
             return Placed(self.user_vectors[row], hidden, float(self.user_bias[row]))
         if self.side is not None and reader.attributes:
             return self.side.place(reader.attributes)
         return Placed(
             np.zeros(self.item_vectors.shape[1], dtype=np.float32),
-            self.tail.stranger if self.tail else np.zeros(0, dtype=np.float32),
+            self.tail.stranger if self.tail else _NOTHING,
             0.0,
         )
 
@@ -133,7 +134,7 @@ class FactorModel:
         """The logit of every item for `user`: (m,) float32."""
         if self.network is not None and user in self.user_rows:
             return self.network.logits(self.user_rows[user], self.all_rows)
-        return self._logits(self.place(user, reader), slice(None))
+        return self._logits(self.place(user, reader), None)
 
     def logits_of(self, user: str, items: Sequence[str], reader: Reader = NOBODY) -> Floats:
         """The logit of each of `items`, known or not, for `user`: (len(items),) float32."""
@@ -171,10 +172,13 @@ class FactorModel:
             logits[is_item] += self.tail.pair_logits(users[is_item], items[is_item])
         return logits
 
-    def _logits(self, placed: Placed, rows: NDArray[np.int64] | slice) -> Floats:
-        scored: Floats = self.item_bias[rows] + np.float32(self.intercept + placed.bias)
+    def _logits(self, placed: Placed, rows: NDArray[np.int64] | None) -> Floats:
+        """The logits of the items at `rows`, None for all of them, for somebody who stands there."""
+        bias, constant = self.item_bias, np.float32(self.intercept + placed.bias)
+        scored: Floats = (bias if rows is None else bias[rows]) + constant
         if self.item_vectors.shape[1] and placed.vector.any():
-            scored = self.item_vectors[rows] @ placed.vector + scored
+            vectors = self.item_vectors if rows is None else self.item_vectors.take(rows, axis=0)
+            scored = vectors @ placed.vector + scored
         if self.tail is not None:
             scored = scored + self.tail.logits(placed.hidden, rows)
         return scored
@@ -200,7 +204,7 @@ class FactorModel:
 
 def sigmoid(logits: Floats) -> Floats:
     """1 / (1 + exp(-x)) without overflow: float32, 0..1."""
-    bounded = np.clip(logits, -80.0, 80.0)
+    bounded = np.minimum(np.maximum(logits, -80.0), 80.0)
     shares: Floats = (1.0 / (1.0 + np.exp(-bounded))).astype(np.float32)
     return shares
 

@@ -60,7 +60,7 @@ def assembled(
             stranger=stranger.hidden.astype(np.float32),
             layers=layers,
         )
-        added = tail.logits(tail.stranger, slice(None)).astype(np.float64)
+        added = tail.logits(tail.stranger, None).astype(np.float64)
     cold = float(np.quantile((bias + added)[has_evidence], COLD_QUANTILE))
     return FactorModel(
         user_ids=tuple(dataset.users[row] for row in np.flatnonzero(is_active).tolist()),

@@ -1,5 +1,6 @@
 """The models of a web process: loaded by reference, warmed, bounded, and safe from any thread. No TensorFlow."""
 
+import math
 import threading
 import time
 from collections import OrderedDict
@@ -13,8 +14,9 @@ from numpy.typing import NDArray
 
 from lamella.errors import LamellaError, ModelFailed, ModelFault, NotFound, Unavailable
 from lamella.recommenders.ahead import Ahead
-from lamella.recommenders.artifact import FactorModel, Floats, sigmoid
+from lamella.recommenders.artifact import FactorModel, Floats
 from lamella.recommenders.candidates import ItemRows, Translations
+from lamella.recommenders.chances import Chances, best_places, best_rows
 from lamella.recommenders.composing import Chance, compose, generator_of
 from lamella.recommenders.shelf import NoItems, Shelf
 from lamella.recommenders.weights import bytes_of
@@ -49,10 +51,14 @@ class Follower(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Listing:
-    """The versions that the catalogue had at a moment of the monotonic clock."""
+    """The versions that the catalogue had at a moment of the monotonic clock.
+
+    `references` says of each name and reference which version it means.
+    """
 
     versions: tuple[ModelVersion, ...] = ()
     by_name: dict[str, ModelVersion] = field(default_factory=dict)
+    references: dict[str, str] = field(default_factory=dict)
     read_at: float = float("-inf")
 
 
@@ -146,14 +152,14 @@ class ModelHost:
         if "@" in model:
             return model
         try:
-            live = self._fresh(self._refresh_seconds).by_name.get(model)
+            live = self._fresh(self._refresh_seconds).references.get(model)
         except LamellaError:
             return model
         if live is None:
             return model
         if model not in self._bare_names:
             self._bare_names |= {model}
-        return self._canaries.canary_of(model, unit) or live.reference
+        return self._canaries.canary_of(model, unit) or live
 
     def item_count(self, model: str) -> int:
         """How many items the model knows; 0 where it is not in memory."""
@@ -171,8 +177,8 @@ class ModelHost:
         return factors is not None and factors.reads_history
 
     def _held(self, model: str) -> FactorModel | None:
-        version = self._listing.by_name.get(model)
-        return None if version is None else self._models.get(version.reference)
+        reference = self._listing.references.get(model)
+        return None if reference is None else self._models.get(reference)
 
     def recall(self, model: str, unit: str, wanted: Recall, reader: Reader = NOBODY) -> Scored:
         """The best items for `unit`, out of all that the model knows or of the candidates given; see `Recall`.
@@ -180,48 +186,47 @@ class ModelHost:
         Scores are chances, 0..1, best first; of equal ones the smaller item key. About 1 ms for 100,000 items of 32
         numbers. Raises NotFound, ModelCorrupt or ModelFailed.
         """
-        version, factors = self._resolve(model)
+        reference, factors = self._resolve(model)
         if wanted.candidates is not None:
-            return self._recall_among(version, factors, unit, wanted, reader)
-        every = ItemRows(version.reference, factors.item_ids, factors.all_rows)
-        logits = _checked(factors.logits(unit, reader), version.reference)
+            return self._recall_among(reference, factors, unit, wanted, reader)
+        logits = _checked(factors.logits(unit, reader), reference)
         logits = factors.damped(logits, slice(None), wanted.damping)
-        barred = [factors.item_rows[item] for item in wanted.exclude if item in factors.item_rows]
-        usable = logits if not barred and wanted.rule is None else logits.copy()
-        usable[barred] = -np.inf
-        if wanted.rule is not None:
-            usable[~self._shelf.allowed(every, wanted.rule)] = -np.inf
-        rows = best_rows(usable, min(wanted.count, len(usable)))
-        if usable is not logits:
+        count = min(wanted.count, len(logits))
+        if not wanted.exclude and wanted.rule is None:
+            rows = best_rows(logits, count)
+        else:
+            usable = self._barred(logits, reference, factors, wanted)
+            rows = best_rows(usable, count)
             rows = rows[usable[rows] > -np.inf]
-        items = ItemRows(version.reference, factors.item_ids, rows)
-        return _scored(items, logits[rows], f"recall:{version.reference}")
+        items = ItemRows(reference, factors.item_ids, rows)
+        return _scored(items, logits[rows], f"recall:{reference}")
 
     def rank(self, model: str, unit: str, items: Sequence[str], reader: Reader = NOBODY) -> Scored:
         """`items`, best first, with chances 0..1; an item that the model does not know has its cold-start score.
 
         Raises NotFound, ModelCorrupt or ModelFailed.
         """
-        version, factors = self._resolve(model)
-        rows = self._translations.rows(items, version.reference, factors.item_rows)
-        logits = _checked(factors.logits_at(unit, rows, reader), version.reference)
-        order = np.argsort(-logits, kind="stable")
-        return _scored(_chosen(items, order), logits[order], f"rank:{version.reference}")
+        reference, factors = self._resolve(model)
+        rows = self._translations.rows(items, reference, factors.item_rows)
+        logits = _checked(factors.logits_at(unit, rows, reader), reference)
+        order = best_places(logits)
+        return _scored(_chosen(items, order), logits[order], f"rank:{reference}")
 
     def compose(self, model: str, scored: Scored, composition: Composition) -> Scored:
         """The slate out of `scored`, likeness taken from the item vectors of `model`; see `compose`.
 
         Items keep their scores. Raises NotFound, ModelCorrupt or ModelFailed.
         """
-        version, factors = self._resolve(model)
-        logits = _checked(_logits(np.asarray(scored.scores, dtype=np.float64)), version.reference)
+        reference, factors = self._resolve(model)
+        scores = list(scored.scores)
+        logits = _checked(_logits(np.asarray(scores, dtype=np.float64)), reference)
         if composition.freshness:
             hours = composition.half_life_hours
             fresh = self._shelf.freshness(scored.items, now=composition.now, half_life_hours=hours)
             logits = (logits + composition.freshness * fresh).astype(np.float32)
         composed = compose(
             logits,
-            self._vectors(version, factors, scored.items) if composition.diversity else factors.item_vectors[:0],
+            self._vectors(reference, factors, scored.items) if composition.diversity else factors.item_vectors[:0],
             diversity=composition.diversity,
             count=composition.count,
             chance=Chance(composition.epsilon, composition.temperature),
@@ -229,14 +234,23 @@ class ModelHost:
         )
         return Scored(
             items=_chosen(scored.items, composed.rows),
-            scores=[scored.scores[row] for row in composed.rows.tolist()],
-            source=f"rerank:{version.reference}",
+            scores=[scores[row] for row in composed.rows.tolist()],
+            source=f"rerank:{reference}",
             propensities=composed.propensities.tolist() if composition.explores else (),
         )
 
+    def _barred(self, logits: Floats, reference: str, factors: FactorModel, wanted: Recall) -> Floats:
+        """The logits, -inf for the items that `wanted` excludes or its rule does not let in."""
+        usable = logits.copy()
+        usable[[factors.item_rows[item] for item in wanted.exclude if item in factors.item_rows]] = -np.inf
+        if wanted.rule is not None:
+            every = ItemRows(reference, factors.item_ids, factors.all_rows)
+            usable[~self._shelf.allowed(every, wanted.rule)] = -np.inf
+        return usable
+
     def _recall_among(
         self,
-        version: ModelVersion,
+        reference: str,
         factors: FactorModel,
         unit: str,
         wanted: Recall,
@@ -248,30 +262,34 @@ class ModelHost:
             allowed = self._shelf.allowed(named, wanted.rule).tolist()
             named = [item for item, is_in in zip(named, allowed, strict=True) if is_in]
         rows = factors.rows_of(named)
-        logits = _checked(factors.logits_at(unit, rows, reader), version.reference)
+        logits = _checked(factors.logits_at(unit, rows, reader), reference)
         logits[rows >= 0] = factors.damped(logits[rows >= 0], rows[rows >= 0], wanted.damping)
-        order = np.argsort(-logits, kind="stable")[: wanted.count]
-        return _scored([named[place] for place in order.tolist()], logits[order], f"candidates:{version.reference}")
+        order = best_places(logits)[: wanted.count]
+        return _scored([named[place] for place in order.tolist()], logits[order], f"candidates:{reference}")
 
-    def _vectors(self, version: ModelVersion, factors: FactorModel, items: Sequence[str]) -> Floats:
+    def _vectors(self, reference: str, factors: FactorModel, items: Sequence[str]) -> Floats:
         """The item vectors: (len(items), k), zero for an unknown one."""
-        rows = self._translations.rows(items, version.reference, factors.item_rows)
+        rows = self._translations.rows(items, reference, factors.item_rows)
         vectors = np.zeros((len(rows), factors.item_vectors.shape[1]), dtype=np.float32)
         vectors[rows >= 0] = factors.item_vectors[rows[rows >= 0]]
         return vectors
 
-    def _resolve(self, model: str) -> tuple[ModelVersion, FactorModel]:
-        version = self._fresh(self._refresh_seconds).by_name.get(model) or self._fresh(_MISS_SECONDS).by_name.get(model)
-        if version is None:
+    def _resolve(self, model: str) -> tuple[str, FactorModel]:
+        """The reference of the version that `model` means, and its matrices."""
+        listing = self._fresh(self._refresh_seconds)
+        if model not in listing.references:
+            listing = self._fresh(_MISS_SECONDS)
+        reference = listing.references.get(model)
+        if reference is None:
             raise NotFound("model version", model, next_step="`lamella models` lists what is published")
-        if model not in self._bare_names and version.reference != model:
+        if reference != model and model not in self._bare_names:
             self._bare_names |= {model}
         with self._lock:
-            factors = self._models.get(version.reference)
+            factors = self._models.get(reference)
             if factors is not None:
-                self._models.move_to_end(version.reference)
-                return version, factors
-        return version, self._load(version)
+                self._models.move_to_end(reference)
+                return reference, factors
+        return reference, self._load(listing.by_name[model])
 
     def _load(self, version: ModelVersion) -> FactorModel:
         """The version from disk, read by one thread while the others that want it wait."""
@@ -330,18 +348,10 @@ class ModelHost:
         missing = {each.reference: each for each in wanted if each.reference not in self._models}
         if missing:
             self._ahead.run({reference: partial(self._load, version) for reference, version in missing.items()})
-        self._listing = _Listing(versions=versions, by_name=by_name, read_at=self._monotonic())
+        references = {name: each.reference for name, each in by_name.items()}
+        self._listing = _Listing(versions=versions, by_name=by_name, references=references, read_at=self._monotonic())
         for follower in self._followers:
             follower.follow(versions)
-
-
-def best_rows(values: NDArray[np.float32], count: int) -> NDArray[np.int64]:
-    """The rows of the `count` greatest values, greatest first; of equal ones the smaller row."""
-    if count <= 0:
-        return np.zeros(0, dtype=np.int64)
-    rows = np.argpartition(values, len(values) - count)[len(values) - count :]
-    rows.sort()
-    return rows[np.argsort(-values[rows], kind="stable")]
 
 
 def _logits(shares: NDArray[np.float64]) -> Floats:
@@ -351,7 +361,10 @@ def _logits(shares: NDArray[np.float64]) -> Floats:
 
 
 def _checked(logits: Floats, reference: str) -> Floats:
-    if not np.isfinite(logits).all():
+    # A sum of squares is one short pass, and finite only where each of them is; one that is not is looked into.
+    with np.errstate(over="ignore", invalid="ignore"):
+        squares = logits.dot(logits)
+    if not math.isfinite(squares) and not np.isfinite(logits).all():
         raise ModelFailed(f"{reference} answered with NaN or infinity; publish a sound version")
     return logits
 
@@ -364,4 +377,4 @@ def _chosen(items: Sequence[str], places: NDArray[np.int64]) -> Sequence[str]:
 
 
 def _scored(items: Sequence[str], logits: Floats, source: str) -> Scored:
-    return Scored(items=items, scores=sigmoid(logits).tolist(), source=source)
+    return Scored(items=items, scores=Chances(logits), source=source)

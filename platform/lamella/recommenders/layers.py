@@ -21,8 +21,15 @@ class Layer(NamedTuple):
 
 def forward(hidden: Floats, layers: Sequence[Layer]) -> Floats:
     """`hidden` (n, h) through relu and each layer in turn: (n, outputs of the last)."""
+    return _spend(hidden.copy(), layers)
+
+
+def _spend(hidden: Floats, layers: Sequence[Layer]) -> Floats:
+    """As `forward`, but `hidden` is overwritten."""
     for layer in layers:
-        hidden = np.maximum(hidden, 0) @ layer.weights + layer.bias
+        np.maximum(hidden, 0, out=hidden)
+        hidden = hidden @ layer.weights
+        hidden += layer.bias
     return hidden
 
 
@@ -39,22 +46,24 @@ class Tail:
     stranger: Floats
     layers: tuple[Layer, ...]
 
-    def logits(self, part: Floats, rows: NDArray[np.int64] | slice) -> Floats:
-        """The tail's logit of each of the items at `rows` for the user's part (h,): (len(rows),).
+    def logits(self, part: Floats, rows: NDArray[np.int64] | None) -> Floats:
+        """The tail's logit of each of the items at `rows`, None for all, for the user's part (h,): (len(rows),).
 
         All items of a large catalogue go through it in blocks, so that little memory is needed.
         """
-        items = self.item_hidden[rows]
-        blocks = [
-            forward(items[at : at + _CHUNK] + part, self.layers)[:, 0] for at in range(0, len(items), _CHUNK)
-        ] or [np.zeros(0, dtype=np.float32)]
-        return np.concatenate(blocks)
+        if rows is not None and len(rows) <= _CHUNK:
+            hidden = self.item_hidden.take(rows, axis=0)
+            hidden += part
+            return _spend(hidden, self.layers)[:, 0]
+        items = self.item_hidden if rows is None else self.item_hidden[rows]
+        blocks = [_spend(items[at : at + _CHUNK] + part, self.layers)[:, 0] for at in range(0, len(items), _CHUNK)]
+        return np.concatenate(blocks) if blocks else np.zeros(0, dtype=np.float32)
 
     def pair_logits(self, users: NDArray[np.int64], items: NDArray[np.int64]) -> Floats:
         """The tail's logit of each pair of rows; user row -1 is the stranger: (len(users),)."""
         parts = np.concatenate([self.user_hidden, self.stranger[None]])
         blocks = [
-            forward(parts[users[at : at + _CHUNK]] + self.item_hidden[items[at : at + _CHUNK]], self.layers)[:, 0]
+            _spend(parts[users[at : at + _CHUNK]] + self.item_hidden[items[at : at + _CHUNK]], self.layers)[:, 0]
             for at in range(0, len(users), _CHUNK)
         ] or [np.zeros(0, dtype=np.float32)]
         return np.concatenate(blocks)

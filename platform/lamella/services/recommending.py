@@ -17,7 +17,7 @@ from lamella.services.model_ports import Reader, Scored
 from lamella.services.ports import Clock, Journal
 from lamella.services.previewing import Previews
 from lamella.services.remembering import NoMemory, Remembering
-from lamella.services.stages import read_stages
+from lamella.services.stages import StageReader
 
 UNUSABLE: Final = "unusable"
 HISTORY: Final = "history"
@@ -99,6 +99,7 @@ class Recommending:
         self._new_id, self._monotonic = new_id, monotonic
         self._remembering, self._previews = remembering or Remembering(NoMemory()), previews
         self._histories = histories or Histories(NoHistories())
+        self._stages = StageReader()
 
     def close(self) -> None:
         """Lets go of the threads of the stages."""
@@ -141,7 +142,7 @@ class Recommending:
         if not wish.is_counted:
             uncounted = tuple(each._replace(counted=False) for each in decision.assignments)
             decision = decision._replace(assignments=uncounted)
-        stages = read_stages(decision.parameters, k=wish.k)
+        stages = self._stages.read(decision.parameters, k=wish.k)
         course = Course(fallbacks=dict.fromkeys(stages.unusable, UNUSABLE))
         request_id = wish.request_id or self._new_id()
         models = self._cascade.models(stages, unit)
@@ -186,18 +187,20 @@ class Recommending:
 def _impressions(chosen: Scored, source: str) -> tuple[Impression, ...]:
     propensities = chosen.propensities or [1.0] * len(chosen.items)
     drawn = zip(chosen.items, chosen.scores, propensities, strict=True)
-    return tuple(
+    impressions = [
         Impression(item=item, rank=rank, score=score, source=source, propensity=propensity)
         for rank, (item, score, propensity) in enumerate(drawn, start=1)
-    )
+    ]
+    return tuple(impressions)
 
 
 def _exposures(decision: Decision) -> tuple[Exposed, ...]:
-    return tuple(
+    exposures = [
         Exposed(phase=each.phase, variant=each.variant, counted=each.counted)
         for each in decision.assignments
         if each.phase is not None and each.variant is not None
-    )
+    ]
+    return tuple(exposures)
 
 
 def _answer(slate: Slate, decision: Decision) -> Answer:

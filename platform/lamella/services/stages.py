@@ -44,6 +44,8 @@ _RANGES: Final[Mapping[str, tuple[float, float]]] = {
 _INTEGERS: Final = frozenset(("recall.count", "slate.size"))
 _FILTER: Final = "recall.filter"
 _UNREAD: Final = "recall.unread"
+_ABSENT: Final = object()
+_MOST_READ: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +101,31 @@ def read_stages(parameters: Mapping[str, Json], *, k: int | None) -> Stages:
         slate_size=size,
         unusable=unusable,
     )
+
+
+class StageReader:
+    """Reads stages, each combination of values once.
+
+    Values that are the same objects as before are the same question: a snapshot gives all units of a variant the same
+    ones. Safe from any thread.
+    """
+
+    def __init__(self) -> None:
+        # With the stages stay the values, so that no other object can take the place of one of them.
+        self._known: dict[tuple[int | None, ...], tuple[list[object], Stages]] = {}
+
+    def read(self, parameters: Mapping[str, Json], *, k: int | None) -> Stages:
+        """What `read_stages` makes of them."""
+        values = [parameters.get(key, _ABSENT) for key in DEFAULTS]
+        named = (k, *map(id, values))
+        known = self._known.get(named)
+        if known is not None:
+            return known[1]
+        stages = read_stages(parameters, k=k)
+        if len(self._known) >= _MOST_READ:
+            self._known.clear()
+        self._known[named] = values, stages
+        return stages
 
 
 def parameter_fault(key: str, value: Json) -> str | None:

@@ -59,6 +59,8 @@ MODEL_POLL_SECONDS: Final = 2.0
 """How often a process looks for newly published models, so that no request has to."""
 LEFT_POLL_SECONDS: Final = 2.0
 """How often it looks for what a process that was killed had accepted."""
+METRICS_SECONDS: Final = 0.5
+"""How often a process brings what it has counted to the metrics that all processes share."""
 
 EVALUATION_BYTES: Final = 16 * 1024 * 1024
 """So far a body is read and told what is wrong with it: one part that is too long costs only itself."""
@@ -190,6 +192,7 @@ def _wire(services: Services, telemetry: Telemetry) -> Wired:
         telemetry=telemetry,
         quarantine_gauge=QuarantineGauge(services.quarantine),
         snapshot_poller=poller,
+        metrics_poller=Poller("metrics", telemetry, METRICS_SECONDS),
         listener=Listener(announcements, poller.poll) if announcements is not None else None,
         model_poller=Poller("models", services.host, MODEL_POLL_SECONDS) if services.host is not None else None,
         left_poller=Poller("journal", services.left, LEFT_POLL_SECONDS) if services.left is not None else None,

@@ -27,11 +27,12 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 def parse_wish(body: Mapping[str, object]) -> Wish:
     """What the body asks for. Raises InvalidInput that names every fault."""
-    faults = [f"{name[:80]}: is not a known field" for name in sorted(body.keys() - _WANTED)]
+    strange = () if body.keys() <= _WANTED else sorted(body.keys() - _WANTED)
+    faults = [f"{name[:80]}: is not a known field" for name in strange]
     unit = parse_text("unit", body.get("unit"), faults)
     context = parse_context(body.get("context", {}), faults)
     k = _parse_k(body.get("k"), faults)
-    exclude = _parse_items("exclude", body.get("exclude", []), faults)
+    exclude = _parse_items("exclude", body["exclude"], faults) if "exclude" in body else []
     among = body.get("candidates")
     candidates = None if among is None else tuple(_parse_items("candidates", among, faults))
     chosen = body.get("request_id")

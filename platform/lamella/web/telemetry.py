@@ -2,21 +2,23 @@
 
 Several processes behind one port: each holds its own counters, so one scrape would see one process. Set
 PROMETHEUS_MULTIPROC_DIR to an empty folder before the processes start; every process then keeps its counters in files
-there, and whichever answers /metrics adds them all up (this is prometheus_client's own convention).
+there, and whichever answers /metrics adds them all up (this is prometheus_client's own convention). What requests
+count reaches those files together, twice a second: each number costs more to write there than to count.
 """
 
 import os
 import re
 import time
-import uuid
 from typing import Final
 
 import structlog
 from flask import Flask, Response, g, request
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from lamella.services.ids import new_id
 from lamella.web.model_metrics import ModelMetrics
+from lamella.web.tallies import Tallies, Timings
 
 MULTIPROCESS_DIR: Final = "PROMETHEUS_MULTIPROC_DIR"
 _BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
@@ -34,7 +36,7 @@ class Telemetry:
             ["route", "method", "status"],
             registry=registry,
         )
-        self.latency = Histogram(
+        self.latency = Timings(
             "lamella_request_seconds", "Time to answer, by route.", ["route"], buckets=_BUCKETS, registry=registry
         )
         self.recommendations = Counter(
@@ -69,8 +71,9 @@ class Telemetry:
             registry=registry,
             multiprocess_mode="livemin",
         )
+        self._tallies = Tallies()
         # Looking a child up by its labels costs more than counting.
-        self._finished: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+        self._finished: dict[tuple[str, str, int], tuple[Counter, Timings]] = {}
         self._appended: dict[str, Counter] = {}
         self._served: dict[tuple[str, str], Counter] = {}
 
@@ -82,8 +85,8 @@ class Telemetry:
         if child is None:
             labels = self.requests.labels(route, method, str(status)), self.latency.labels(route)
             child = self._finished[route, method, status] = labels
-        child[0].inc()
-        child[1].observe(seconds)
+        self._tallies.count(child[0])
+        self._tallies.time(child[1], seconds)
         told = {"problem": problem} if problem else {}
         self._log.info(
             "request",
@@ -100,17 +103,25 @@ class Telemetry:
         child = self._appended.get(use)
         if child is None:
             child = self._appended[use] = self.appends.labels(use, "ok")
-        child.inc()
+        self._tallies.count(child)
 
     def served(self, experiment: str, variant: str) -> None:
         """Counts a list served under a variant."""
         child = self._served.get((experiment, variant))
         if child is None:
             child = self._served[experiment, variant] = self.recommendations.labels(experiment, variant)
-        child.inc()
+        self._tallies.count(child)
+
+    def refresh(self) -> None:
+        """Brings what requests have counted to the metrics, where other processes see it."""
+        self._tallies.flush()
 
     def exposition(self) -> bytes:
-        """The metrics in Prometheus' text format, of all processes where they share a folder."""
+        """The metrics in Prometheus' text format, of all processes where they share a folder.
+
+        Those of this one are complete, those of the others as of their last `refresh`.
+        """
+        self.refresh()
         if MULTIPROCESS_DIR not in os.environ:
             return generate_latest(self._registry)
         together = CollectorRegistry()
@@ -120,7 +131,7 @@ class Telemetry:
 
 def request_id_of(wanted: str) -> str:
     """The caller's X-Request-Id where it is usable, else a new one."""
-    return wanted if _REQUEST_ID.fullmatch(wanted) else uuid.uuid4().hex
+    return wanted if _REQUEST_ID.fullmatch(wanted) else new_id()
 
 
 def install_telemetry(app: Flask, telemetry: Telemetry) -> None:

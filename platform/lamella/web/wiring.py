@@ -36,6 +36,7 @@ class Wired:
     telemetry: Telemetry
     quarantine_gauge: QuarantineGauge
     snapshot_poller: Poller
+    metrics_poller: Poller
     model_poller: Poller | None
     left_poller: Poller | None = None
     listener: Listener | None = None
@@ -67,9 +68,10 @@ def refresh_snapshot() -> None:
 
 
 def pollers_of(app: Flask) -> Sequence[Poller]:
-    """What looks at intervals for a newer snapshot, for models and for what ended processes left."""
+    """What runs at intervals: newer snapshots and models, the metrics, and what ended processes left."""
     wired = _wired(app)
-    return [each for each in (wired.snapshot_poller, wired.model_poller, wired.left_poller) if each is not None]
+    pollers = wired.snapshot_poller, wired.metrics_poller, wired.model_poller, wired.left_poller
+    return [each for each in pollers if each is not None]
 
 
 def listener_of(app: Flask) -> Listener | None:

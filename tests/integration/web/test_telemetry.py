@@ -1,3 +1,4 @@
+import os
 import re
 import subprocess
 import sys
@@ -99,10 +100,14 @@ def test_several_processes_share_their_numbers_through_a_folder(tmp_path):
         telemetry = Telemetry(CollectorRegistry())
         telemetry.events.labels("accepted").inc(2)
         telemetry.snapshot.set(int(sys.argv[1]))
+        telemetry.finish("a", method="GET", route="/x", status=200, seconds=0.02)
+        telemetry.served("ranking", "mf")
+        telemetry.refresh()
         if len(sys.argv) > 2:
             print(telemetry.exposition().decode())
     """)
-    environment = {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path), "PATH": ""}
+    found_at = os.pathsep.join(sys.path)
+    environment = {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path), "PATH": "", "PYTHONPATH": found_at}
 
     def run(*arguments):
         done = subprocess.run(
@@ -111,4 +116,8 @@ def test_several_processes_share_their_numbers_through_a_folder(tmp_path):
         return done.stdout
 
     run("7")
-    assert 'lamella_events_total{outcome="accepted"} 4.0' in run("8", "print")
+    told = run("8", "print")
+    assert 'lamella_events_total{outcome="accepted"} 4.0' in told
+    assert 'lamella_requests_total{method="GET",route="/x",status="200"} 2.0' in told
+    assert 'lamella_request_seconds_bucket{le="0.025",route="/x"} 2.0' in told
+    assert 'lamella_recommendations_total{experiment="ranking",variant="mf"} 2.0' in told

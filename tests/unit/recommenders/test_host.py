@@ -5,14 +5,16 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
 
 from lamella.errors import ModelCorrupt, ModelFailed, NotFound, StoreUnavailable
-from lamella.recommenders.artifact import FactorModel
-from lamella.recommenders.host import ModelHost, best_rows
+from lamella.recommenders.artifact import FactorModel, sigmoid
+from lamella.recommenders.host import ModelHost
+from lamella.recommenders.layers import Layer, Tail
 from lamella.recommenders.shelf import Shelf
 from lamella.services.model_ports import Composition, Item, ModelVersion, Recall
 from lamella.testing.fakes import MemoryCatalogue, MemoryModelCatalogue
@@ -219,11 +221,55 @@ def test_warming_says_which_models_answered() -> None:
     assert not host.is_prompt("bad")
 
 
-def test_the_best_rows_are_those_of_a_full_sort_with_ties_by_row() -> None:
-    values = np.random.default_rng(2).integers(0, 50, 500).astype(np.float32)
-    wanted = np.lexsort((np.arange(500), -values))
-    assert values[best_rows(values, 60)].tolist() == values[wanted[:60]].tolist()
-    assert best_rows(values, 500).tolist() == wanted.tolist()
+@pytest.mark.parametrize("has_tail", [False, True])
+def test_recall_and_rank_score_and_order_as_one_would_by_hand(has_tail: bool) -> None:
+    rng = np.random.default_rng(11)
+
+    def made(m: int) -> FactorModel:
+        some = model(rng.integers(-3, 3, m).astype(float).tolist(), seed=m)
+        tail = Tail(
+            user_hidden=rng.normal(size=(1, 4)).astype(np.float32),
+            item_hidden=rng.integers(-2, 3, (m, 4)).astype(np.float32),
+            stranger=np.zeros(4, dtype=np.float32),
+            layers=(Layer(rng.normal(size=(4, 1)).astype(np.float32), np.ones(1, dtype=np.float32)),),
+        )
+        rare = np.zeros((m, 3), dtype=np.float32)
+        rare[::3] = some.item_vectors[::3]
+        return replace(some, item_vectors=rare, tail=tail if has_tail else None)
+
+    def by_hand(factors: FactorModel, rows: list[int]) -> np.ndarray:
+        bias = factors.item_bias[rows] + np.float32(factors.intercept + float(factors.user_bias[0]))
+        logits = factors.item_vectors[rows] @ factors.user_vectors[0] + bias
+        if factors.tail is not None:
+            hidden = np.maximum(factors.tail.item_hidden[rows] + factors.tail.user_hidden[0], 0)
+            logits = logits + (hidden @ factors.tail.layers[0].weights + factors.tail.layers[0].bias)[:, 0]
+        return logits
+
+    first, second = made(400), made(300)
+    host = host_of(MemoryArtifacts(mf_1=first, net_1=second))
+    recalled = host.recall("mf", "ann", Recall(count=400))
+    logits = by_hand(first, list(range(400)))
+    wanted = np.argsort(-logits, kind="stable").tolist()
+    assert list(recalled.items) == [f"i{row}" for row in wanted]
+    assert list(recalled.scores) == sigmoid(logits[wanted]).tolist()
+    ranked = host.rank("net", "ann", recalled.items)
+    known = [row for row in wanted if row < 300]
+    scores = np.full(400, second.unknown_item_bias + second.intercept + float(second.user_bias[0]), dtype=np.float32)
+    scores[[place for place, row in enumerate(wanted) if row < 300]] = by_hand(second, known)
+    order = np.argsort(-scores, kind="stable").tolist()
+    assert list(ranked.items) == [f"i{wanted[place]}" for place in order]
+    assert list(ranked.scores) == sigmoid(scores[order]).tolist()
+    assert list(ranked.scores[:10]) == list(ranked.scores)[:10]
+    assert host.rank("net", "ann", list(recalled.items)) == ranked
+
+
+def test_logits_are_sound_however_large_and_refused_only_where_one_is_none() -> None:
+    far = host_of(MemoryArtifacts(mf_1=model([1e30, -1e30, 2e38])))
+    assert list(far.recall("mf", "x", Recall(count=3)).scores) == pytest.approx([1, 1, 0])
+    for bad in (np.inf, -np.inf, np.nan):
+        host = host_of(MemoryArtifacts(mf_1=model([0.0, bad, 1.0])))
+        with pytest.raises(ModelFailed):
+            host.recall("mf", "x", Recall(count=1))
 
 
 def test_importing_the_host_imports_neither_tensorflow_nor_keras_nor_scipy_nor_pandas() -> None:

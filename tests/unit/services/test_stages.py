@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from lamella.services.model_ports import ModelVersion, Scored
-from lamella.services.stages import DEFAULTS, blend, parameter_fault, read_stages, stand_ins
+from lamella.services.stages import DEFAULTS, StageReader, blend, parameter_fault, read_stages, stand_ins
 
 DAY = datetime(2026, 3, 2, tzinfo=UTC)
 RECALLED = Scored(items=["a", "b", "c"], scores=[0.9, 0.5, 0.2], source="recall:mf@1")
@@ -40,6 +40,22 @@ def test_the_slate_has_what_its_layer_says_and_at_most_what_the_caller_wants(
     parameters: dict[str, int], k: int | None, size: int
 ) -> None:
     assert read_stages(parameters, k=k).slate_size == size
+
+
+def test_a_reader_reads_like_the_first_time_and_keeps_like_from_alike() -> None:
+    reader = StageReader()
+    alike = (1, True, 1.0, "1", None, {"==": [1, 1]}, {"==": [1, 1.0]}, [1], 0, False)
+    combinations = [{key: value} for key in DEFAULTS for value in alike] + [{}]
+    for _ in range(2):
+        for parameters in combinations:
+            for k in (None, 1, 12):
+                assert repr(reader.read(parameters, k=k)) == repr(read_stages(parameters, k=k))
+
+
+def test_a_reader_takes_no_value_for_one_that_is_gone() -> None:
+    reader = StageReader()
+    for number in range(3_000):
+        assert reader.read({"recall.count": 1_000 + number}, k=None).recall_count == 1_000 + number
 
 
 def test_recall_brings_at_least_what_the_slate_needs() -> None:
