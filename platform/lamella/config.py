@@ -79,9 +79,6 @@ class Settings(BaseModel):
     port: int = Field(8000, ge=1, le=65535, description="port that the web process listens on")
     web_processes: int = Field(1, ge=1, le=256, description="web worker processes")
     web_threads: int = Field(8, ge=1, le=512, description="threads of a web process")
-    web_affinity: Literal["auto", "on", "off"] = Field(
-        "auto", description="whether each web process keeps to one CPU; auto: where there are as many as CPUs"
-    )
     worker_processes: int = Field(2, ge=1, le=256, description="Celery worker processes")
     cors_origins: Annotated[str, AfterValidator(_origins)] | None = Field(
         None, description="origins of the pages that may call this service from a browser, with commas; * for all"

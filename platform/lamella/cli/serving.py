@@ -17,14 +17,10 @@ _COLLECTOR: Final = (20_000, 20, 100)
 def create() -> Any:
     """The WSGI application of a granian worker, which ends with the process that started it."""
     gc.disable()
-    from lamella.adapters.affinity import settle
     from lamella.adapters.lifeline import die_with_parent
     from lamella.web.wsgi import create as create_application
 
     die_with_parent()
-    settings = Settings.from_environment(os.environ)
-    if settings.web_affinity != "off":
-        settle(settings.web_processes, always=settings.web_affinity == "on")
     application = create_application()
     # What is here now stays: set apart, no later search walks over it while requests wait.
     gc.freeze()
