@@ -8,8 +8,8 @@ is the same number of impressions written bare: one binary COPY into a table of 
 1,000 into a table of SQLite without an index, each batch committed (WAL, synchronous FULL). Every round measures the
 limit, ingest and the limit again; figures are medians over the rounds, ratios those of each round.
 
-Intake: `lamella web` with two processes on PostgreSQL, fsync on; eight connections send batches of 100 events, and then
-events one by one. Each answer is 202, so each batch was on disk.
+Intake: `lamella web` with two processes on PostgreSQL, fsync on; eight connections send batches of 100 events, events
+one by one, and events one by one that the store commits before the answer. Each answer is 202, so each was on disk.
 """
 
 import argparse
@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from itertools import count
 from pathlib import Path
 
@@ -40,6 +41,10 @@ BATCHES = 20_000
 """What a worker asks for at once."""
 
 SQLITE_BATCH = 1_000
+BETWEEN_MICROS = 1_500
+"""Time goes on, as in life: some hundred slates a second, in about their order, and feedback soon after."""
+FEEDBACK_MICROS = 100_000
+_SLATES = count()
 
 
 def requests(rng: random.Random, number: int) -> list[list[Record]]:
@@ -64,14 +69,17 @@ def feedback(rng: random.Random, number: int) -> tuple[list[list[Record]], list[
 def _slate(rng: random.Random) -> Slate:
     exposures = [Exposed(phase=1, variant=rng.choice("ab")), Exposed(phase=2, variant="x")]
     unit = f"reader-{rng.randrange(3_000)}"
-    return slate(f"{rng.getrandbits(128):032x}", unit=unit, exposures=exposures, items=rng.sample(ITEMS, 10))
+    moment = NOW + timedelta(microseconds=next(_SLATES) * BETWEEN_MICROS + rng.randrange(2 * BETWEEN_MICROS))
+    name, items = f"{rng.getrandbits(128):032x}", rng.sample(ITEMS, 10)
+    return slate(name, unit=unit, time=moment, exposures=exposures, items=items)
 
 
 def _feedback(rng: random.Random, slates: Sequence[Slate], number: int) -> list[Record]:
     events: list[Click | Read] = []
     for each in range(number):
         name, shown = f"{rng.getrandbits(128):032x}", slates[each % len(slates)]
-        events.append(click(name, of=shown) if each % 2 else read(name, of=shown))
+        after = timedelta(microseconds=rng.randrange(FEEDBACK_MICROS))
+        events.append(click(name, of=shown, after=after) if each % 2 else read(name, of=shown, after=after))
     return list(events)
 
 
@@ -211,7 +219,7 @@ def main() -> None:
             "pg_ratio_to_bare_copy": found["postgresql"]["ratio_to_bare"],
             "sqlite_ratio_to_limit": found["sqlite"]["ratio_to_bare"],
             "http_events_per_s": found["http"]["events_per_s"],
-            "http_ratio_to_single_commit": found["http"]["ratio_to_single"],
+            "http_ratio_to_single_commit": found["http"]["ratio_to_single_commit"],
         }
         further = {
             "pg_feedback_events_per_s": found["postgresql"]["feedback_rows_per_s"],
@@ -220,7 +228,9 @@ def main() -> None:
             "sqlite_ingest_events_per_s": found["sqlite"]["ingest_rows_per_s"],
             "sqlite_feedback_ratio_to_limit": found["sqlite"]["feedback_ratio_to_bare"],
             "sqlite_limit_rows_per_s": found["sqlite"]["bare_rows_per_s"],
-            "http_single_commit_events_per_s": found["http"]["single_events_per_s"],
+            "http_single_commit_events_per_s": found["http"]["single_commits_per_s"],
+            "http_single_events_per_s": found["http"]["single_events_per_s"],
+            "http_ratio_to_single": found["http"]["ratio_to_single"],
         }
         print(json.dumps({name: round(value, 4) for name, value in {**promised, **further}.items()}))
 

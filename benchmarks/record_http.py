@@ -11,7 +11,7 @@ import time
 import urllib.request
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,44 +25,55 @@ from lamella.testing.servers import valkey
 PROCESSES = 2
 CONNECTIONS = 8
 BATCH = 100
+JOURNALS = ("disk", "store")
 STRETCHES = 3
 
 
 def intake(database_url: str, *, seconds: float) -> dict[str, float]:
-    """Events a second in batches of 100, and one by one, in turns; medians of three stretches of each."""
+    """Events a second in turns, medians of three stretches: batches of 100, one by one, one by one with a commit each.
+
+    The commit is that of the store: `LAMELLA_JOURNAL=store`, all else alike.
+    """
     migrations.upgrade(database_url)
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        valkey() as redis_url,
-        _server(database_url, redis_url, folder) as web,
-    ):
-        address, key = web
-        _send(address, key, size=BATCH, seconds=1.0)
-        batches, singles = [], []
+    sent: list[list[tuple[int, float]]] = [[], [], []]
+    with tempfile.TemporaryDirectory() as folder, valkey() as redis_url, ExitStack() as stack:
+        disk, store = (stack.enter_context(_server(database_url, redis_url, folder, each)) for each in JOURNALS)
+        _send(*disk, size=BATCH, seconds=1.0)
         for _ in range(STRETCHES):
-            batches.append(_send(address, key, size=BATCH, seconds=seconds))
-            singles.append(_send(address, key, size=1, seconds=seconds))
-    sent = sum(number for number, _ in (*batches, *singles))
+            for (web, size), stretches in zip(((disk, BATCH), (disk, 1), (store, 1)), sent, strict=True):
+                stretches.append(_send(*web, size=size, seconds=seconds))
+    number = sum(number for stretches in sent for number, _ in stretches)
     stored = _stored(database_url)
-    if stored < sent:
-        raise SystemExit(f"{sent} events were acknowledged, {stored} are in the inbox")
-    rates = [statistics.median(number / taken for number, taken in each) for each in (batches, singles)]
-    return {"events_per_s": rates[0], "single_events_per_s": rates[1], "ratio_to_single": rates[0] / rates[1]}
+    if stored < number:
+        raise SystemExit(f"{number} events were acknowledged, {stored} are in the inbox")
+    batches, singles, commits = (statistics.median(number / taken for number, taken in each) for each in sent)
+    return {
+        "events_per_s": batches,
+        "single_events_per_s": singles,
+        "single_commits_per_s": commits,
+        "ratio_to_single": batches / singles,
+        "ratio_to_single_commit": batches / commits,
+    }
 
 
 @contextmanager
-def _server(database_url: str, redis_url: str, folder: str) -> Iterator[tuple[tuple[str, int], str]]:
+def _server(database_url: str, redis_url: str, folder: str, journal: str) -> Iterator[tuple[tuple[str, int], str]]:
     """Where the service listens, and a client's key."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     names = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "DATA_DIR": folder, "LOG_LEVEL": "warning"}
+    names |= {"JOURNAL": journal, "INBOX_LIMIT": "10000000"}
     environment = {**os.environ, **{f"LAMELLA_{name}": value for name, value in names.items()}}
     command = [sys.executable, "-m", "lamella"]
     key = subprocess.run(
-        [*command, "keys", "create", "--role", "client"], env=environment, check=True, capture_output=True, text=True
+        [*command, "keys", "create", "--role", "client", "--name", journal],
+        env=environment,
+        check=True,
+        capture_output=True,
+        text=True,
     ).stdout.split()[-1]
-    with (Path(folder) / "log").open("wb") as log:
+    with (Path(folder) / journal).open("wb") as log:
         server = subprocess.Popen(
             [*command, "web", "--port", str(port), "--processes", str(PROCESSES)],
             env=environment,
@@ -70,7 +81,7 @@ def _server(database_url: str, redis_url: str, folder: str) -> Iterator[tuple[tu
             stderr=log,
         )
         try:
-            _wait(f"http://127.0.0.1:{port}/readyz", server, Path(folder) / "log")
+            _wait(f"http://127.0.0.1:{port}/readyz", server, Path(folder) / journal)
             yield ("127.0.0.1", port), key
         finally:
             server.terminate()
