@@ -63,7 +63,7 @@ def test_what_was_written_is_read_back(engine, rows, moment):
         ways = bulk(connection)
         columns = {"time": ways.moments(micros), "day": ways.days(micros // 86_400_000_000)}
         ways.append(TABLE, {**columns, **dict(zip(names, zip(*rows, strict=True), strict=True))})
-        found = connection.execute(sa.select(TABLE)).all()
+        found = ways.idle().execute(sa.select(TABLE)).all()
         connection.rollback()
     expected = [repr((moment, moment.date(), *row)) for row in rows]
     assert sorted(map(repr, found)) == sorted(expected)
@@ -73,7 +73,7 @@ def test_long_values_are_whole(engine):
     with writing(engine) as connection:
         ways = bulk(connection)
         ways.append(TABLE, {"name": ["é" * 5_000, ""], "body": [b"x" * 70_000, b""]})
-        found = connection.execute(sa.select(TABLE.c.name, TABLE.c.body)).all()
+        found = ways.idle().execute(sa.select(TABLE.c.name, TABLE.c.body)).all()
         connection.rollback()
     assert sorted(found) == [("", b""), ("é" * 5_000, b"x" * 70_000)]
 
@@ -83,7 +83,7 @@ def test_each_shared_row_stands_before_its_own_ones(engine):
         ways = bulk(connection)
         shared = {"name": ["a", "b", "c"], "number": [1, None, 3]}
         ways.append(TABLE, {"small": list(range(5_000))}, of=shared, counts=[4_998, 0, 2])
-        found = connection.execute(sa.select(TABLE.c.name, TABLE.c.number, TABLE.c.small)).all()
+        found = ways.idle().execute(sa.select(TABLE.c.name, TABLE.c.number, TABLE.c.small)).all()
         ways.append(TABLE, {"small": []}, of={"name": []}, counts=[])
         connection.rollback()
     assert sorted(found) == [*(("a", 1, each) for each in range(4_998)), ("c", 3, 4_998), ("c", 3, 4_999)]
@@ -108,6 +108,7 @@ def test_moments_and_days_are_those_of_the_column_types(engine):
     with writing(engine) as connection:
         ways = bulk(connection)
         ways.append(TABLE, {"time": ways.moments(micros), "day": ways.days(micros // 86_400_000_000)})
+        ways.idle()
     with engine.connect() as connection:
         found = connection.execute(sa.select(TABLE.c.time, TABLE.c.day).order_by(TABLE.c.time)).all()
     assert found == [(each, each.date()) for each in sorted(moments)]
@@ -117,15 +118,15 @@ def test_moments_and_days_are_those_of_the_column_types(engine):
 def test_a_group_of_batches_is_bounded_by_its_bytes_and_none_is_left_out(engine, monkeypatch):
     monkeypatch.setattr("lamella.adapters.sql.inbox_reader.GROUP_BYTES", 1_000)
     journal = SqlJournal(engine, FakeClock(NOW), limit=100)
-    sizes = [500, 1_000, 2_000, 10, 10]
-    for size in sizes:
+    for size in (100, 30, 200, 60, 2_000, 300, 300, 300, 50, 60, 900, 20):
         journal.append(b" " * (size - 2) + b"[]")
     journal.close()
     reader, store = InboxReader(engine), SqlRecordStore(engine)
-    assert len(reader.take(100).batches) == 2
-    assert len(reader.take(100).batches) == 1
+    # An eighth of the bytes at first, then twice as many each time: 125, 250, 500, 1,000.
+    sizes = [len(reader.take(100).batches) for _ in range(4)]
+    assert sizes == [2, 2, 1, 5]
     reader.forget()
-    assert [store.ingest(limit=100, now=NOW).batches for _ in range(4)] == [2, 1, 2, 0]
+    assert [store.ingest(limit=100, now=NOW).batches for _ in range(6)] == [2, 2, 1, 5, 2, 0]
 
 
 def test_batches_that_another_ingest_took_meanwhile_are_taken_once(engine):

@@ -111,3 +111,14 @@ def _fail(*_args, **_options):
 def test_a_server_that_is_away_is_one_sentence():
     with pytest.raises(StoreUnavailable, match="LAMELLA_DATABASE_URL"):
         migrations.upgrade("postgresql+psycopg://u:secret@127.0.0.1:1/x")
+
+
+def test_totals_have_room_to_change_on_their_page(pg_database_url):
+    engine = create_engine(pg_database_url)
+    with engine.connect() as connection:
+        found = connection.exec_driver_sql(
+            "SELECT relname, reloptions FROM pg_class WHERE reloptions IS NOT NULL"
+        ).all()
+    engine.dispose()
+    assert ("unit_total", ["fillfactor=70"]) in found
+    assert ("exposure", ["fillfactor=90"]) in found

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 import orjson
 import sqlalchemy as sa
 
+from lamella.adapters.sql.bulk import Bulk
 from lamella.adapters.sql.schema import arm, arm_member
 from lamella.events.contract import Exposed
 
@@ -15,17 +16,15 @@ class Arms:
     def __init__(self) -> None:
         self._known: dict[tuple[Exposed, ...], int] = {}
 
-    def numbers(
-        self, connection: sa.Connection, combinations: Iterable[tuple[Exposed, ...]]
-    ) -> dict[tuple[Exposed, ...], int]:
-        """The number of each combination; a new one is stored in the connection's transaction.
+    def numbers(self, bulk: Bulk, combinations: Iterable[tuple[Exposed, ...]]) -> dict[tuple[Exposed, ...], int]:
+        """The number of each combination; a new one is stored in the transaction.
 
         The caller holds the ingest lock, and hands the result to `remember` once it has committed.
         """
         wanted = set(combinations)
         numbers = {each: self._known[each] for each in wanted if each in self._known}
         for each in sorted(wanted - numbers.keys(), key=_signature):
-            numbers[each] = _number(connection, each)
+            numbers[each] = _number(bulk.idle(), each)
         return numbers
 
     def remember(self, numbers: dict[tuple[Exposed, ...], int]) -> None:

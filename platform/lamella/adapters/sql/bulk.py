@@ -1,11 +1,15 @@
 """Many rows at once: binary COPY and array look-ups on PostgreSQL, INSERT of many rows and IN lists on SQLite.
 
-Rows are tuples in the driver's own types: `moments` and `days` say how it takes times and dates.
+Rows are tuples in the driver's own types: `moments` and `days` say how it takes times and dates. What is written may
+still be under way when a call returns: PostgreSQL works on it while the next rows are made. Everything sees what was
+written before it, but for statements on the connection itself: those take it from `idle`.
 """
 
 import sqlite3
 import struct
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache
 from itertools import chain, islice, repeat
 from typing import Any, Final, Protocol, TypeAlias
 
@@ -14,9 +18,11 @@ import psycopg
 import sqlalchemy as sa
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
+from sqlalchemy.dialects import postgresql, sqlite
 
 from lamella.adapters.sql.columns import DAY_MICROS, Column, Integers, plain
 from lamella.adapters.sql.engine import is_postgresql, unavailable
+from lamella.adapters.sql.sending import Sender
 from lamella.adapters.sql.types import UTCDateTime
 
 Columns: TypeAlias = Mapping[str, Column]
@@ -47,6 +53,9 @@ _BINARY_TYPES: Final[Sequence[tuple[type[sa.types.TypeEngine[Any]], str]]] = (
 class Bulk(Protocol):
     """One connection's way to move many rows."""
 
+    insert: Any
+    """The dialect's INSERT, which knows ON CONFLICT."""
+
     def moments(self, micros: Integers) -> Column:
         """Times, given in microseconds since 1970, as a row of this store takes them."""
         ...
@@ -60,6 +69,18 @@ class Bulk(Protocol):
 
         With `of`, each row of those columns stands before as many of these rows as `counts` says.
         """
+        ...
+
+    def claim(self, table: sa.Table, columns: Columns) -> bool:
+        """Inserts the rows and returns True; False, and nothing inserted, where one of the keys is there already."""
+        ...
+
+    def run(self, statement: sa.Executable, *numbers: int) -> None:
+        """Executes a statement whose answer nobody needs, `?` for each number; what it is in SQL is remembered."""
+        ...
+
+    def idle(self) -> sa.Connection:
+        """The connection, once everything that was written has arrived; raises the error if it did not."""
         ...
 
     def find(self, column: sa.Column[Any], values: Column, wanted: Sequence[sa.Column[Any]]) -> Iterator[Any]:
@@ -87,8 +108,12 @@ def bulk(connection: sa.Connection) -> Bulk:
 class PostgreSQLBulk:
     """Binary COPY; look-ups by one array parameter."""
 
+    insert = staticmethod(postgresql.insert)
+
     def __init__(self, connection: sa.Connection) -> None:
         self._connection = connection
+        driver: Any = connection.connection.driver_connection
+        self._driver, self._sender = driver, Sender(driver)
 
     def moments(self, micros: Integers) -> Column:
         """Microseconds since 2000."""
@@ -108,16 +133,32 @@ class PostgreSQLBulk:
 
         own, theirs = ([_binary_type(table.c[name]) for name in some] for some in (columns, shared))
         stream = copy_stream(own, list(columns.values()), theirs, list(shared.values()), counts)
-        driver: Any = self._connection.connection.driver_connection
-        try:
-            with (
-                driver.cursor() as cursor,
-                cursor.copy(f'COPY "{table.name}" ({names}) FROM STDIN (FORMAT BINARY)') as copy,
-            ):
-                for part in stream:
-                    copy.write(part)
-        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-            raise unavailable(self._connection.engine, error) from error
+        with self._telling():
+            self._sender.copy(f'COPY "{table.name}" ({names}) FROM STDIN (FORMAT BINARY)', stream)
+
+    def claim(self, table: sa.Table, columns: Columns) -> bool:
+        """Copies them in and lets the key refuse what is there, instead of looking first."""
+        with self._telling():
+            self._sender.send("SAVEPOINT claim")
+            try:
+                self.append(table, columns)
+                self._sender.settle()
+            except psycopg.errors.UniqueViolation:
+                self._sender.send("ROLLBACK TO SAVEPOINT claim")
+                return False
+            self._sender.send("RELEASE SAVEPOINT claim")
+        return True
+
+    def run(self, statement: sa.Executable, *numbers: int) -> None:
+        """Sent, and not waited for."""
+        with self._telling():
+            self._sender.send(_script(statement, "postgresql"), *numbers)
+
+    def idle(self) -> sa.Connection:
+        """Waits for the statement that is under way."""
+        with self._telling():
+            self._sender.settle()
+        return self._connection
 
     def find(self, column: sa.Column[Any], values: Column, wanted: Sequence[sa.Column[Any]]) -> Iterator[Any]:
         """One statement, whatever the number of values."""
@@ -133,26 +174,41 @@ class PostgreSQLBulk:
 
     def read(self, statement: str, *values: object) -> Sequence[Any]:
         """In the binary format: bytes would travel as text of twice the length."""
-        driver: Any = self._connection.connection.driver_connection
-        try:
-            rows: Sequence[Any] = driver.execute(statement.replace("?", "%s"), values, binary=True).fetchall()
-        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-            raise unavailable(self._connection.engine, error) from error
+        with self._telling():
+            self._sender.settle()
+            rows: Sequence[Any] = self._driver.execute(statement.replace("?", "%s"), values, binary=True).fetchall()
         return rows
-
-    def _execute(self, statement: str, values: Column) -> Any:
-        driver: Any = self._connection.connection.driver_connection
-        driver.adapters.register_dumper(_ByteArrays, _ByteArraysDumper)
-        driver.adapters.register_dumper(_Numbers, _NumbersDumper)
-        array = _Numbers.of(values) if isinstance(values[0], int) else _ByteArrays.of(values)
-        try:
-            return driver.execute(statement, (array,), binary=True)
-        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-            raise unavailable(self._connection.engine, error) from error
 
     def stage(self, table: sa.Table) -> None:
         """Made with ON COMMIT DELETE ROWS: empty at the start of each transaction."""
-        self._connection.execute(sa.schema.CreateTable(table, if_not_exists=True))
+        self.run(_creating(table))
+
+    def _execute(self, statement: str, values: Column) -> Any:
+        self._driver.adapters.register_dumper(_ByteArrays, _ByteArraysDumper)
+        self._driver.adapters.register_dumper(_Numbers, _NumbersDumper)
+        array = _Numbers.of(values) if isinstance(values[0], int) else _ByteArrays.of(values)
+        with self._telling():
+            self._sender.settle()
+            return self._driver.execute(statement, (array,), binary=True)
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        """Says in our words that the store is away."""
+        try:
+            yield
+        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            raise unavailable(self._connection.engine, error) from error
+
+
+@cache
+def _creating(table: sa.Table) -> sa.schema.CreateTable:
+    return sa.schema.CreateTable(table, if_not_exists=True)
+
+
+@cache
+def _script(statement: Any, dialect_name: str) -> str:
+    dialect: Any = {"postgresql": postgresql, "sqlite": sqlite}[dialect_name].dialect()
+    return str(statement.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
 
 
 class _Array(bytes):
@@ -199,6 +255,8 @@ class _NumbersDumper(_ByteArraysDumper):
 class SQLiteBulk:
     """INSERT of many rows; look-ups by IN lists."""
 
+    insert = staticmethod(sqlite.insert)
+
     def __init__(self, connection: sa.Connection) -> None:
         self._connection = connection
 
@@ -230,6 +288,22 @@ class SQLiteBulk:
                 driver.execute(insert + ", ".join([one] * (total % at_once)), rest)
         except sqlite3.OperationalError as error:
             raise unavailable(self._connection.engine, error) from error
+
+    def claim(self, table: sa.Table, columns: Columns) -> bool:
+        """Looks first."""
+        (key,) = table.primary_key
+        if next(self.find(key, columns[key.name], [key]), None) is not None:
+            return False
+        self.append(table, columns)
+        return True
+
+    def run(self, statement: sa.Executable, *numbers: int) -> None:
+        """At once."""
+        self._connection.exec_driver_sql(_script(statement, "sqlite"), numbers)
+
+    def idle(self) -> sa.Connection:
+        """Nothing is ever under way."""
+        return self._connection
 
     def find(self, column: sa.Column[Any], values: Column, wanted: Sequence[sa.Column[Any]]) -> Iterator[Any]:
         """One statement for each 10,000 values."""

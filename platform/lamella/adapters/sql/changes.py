@@ -18,28 +18,16 @@ _KEY: Final = ("unit", "arm", "day")
 _EXPOSURE: Final = ("phase", "unit", "variant", "first_day", "counted", "crossed")
 
 
-def note_totals(connection: sa.Connection, staged: sa.Table) -> None:
-    """Notes that the rows of `staged` are added to the totals."""
-    names = [*_KEY, *TOTALS]
-    rows = sa.select(*(staged.c[name] for name in names))
-    connection.execute(sa.insert(total_change).from_select(names, rows))
-
-
-def note_exposures(connection: sa.Connection, changing: sa.Select[Any]) -> None:
-    """Notes what the exposures of `changing` (phase, unit) are now; nulls where there is none yet."""
-    asked = changing.subquery("changing")
-    pair = sa.and_(exposure.c.phase == asked.c.phase, exposure.c.unit == asked.c.unit)
-    old = sa.select(
-        asked.c.phase, asked.c.unit, exposure.c.variant, exposure.c.first_day, is_counted(), exposure.c.crossed
-    )
-    rows = old.select_from(asked.outerjoin(exposure, pair))
-    connection.execute(sa.insert(exposure_change).from_select(list(_EXPOSURE), rows))
+def noting_exposures(changing: sa.Select[Any]) -> sa.Insert:
+    """What notes exposures as they are now: `changing` has phase, unit and what is `noted`, null where none is."""
+    return sa.insert(exposure_change).from_select(list(_EXPOSURE), changing)
 
 
 def reflag(connection: sa.Connection, units: Sequence[str]) -> None:
     """Notes that it changes whether `units` are flagged; call it before, in the same transaction."""
     for part in _parts(units):
-        note_exposures(connection, sa.select(exposure.c.phase, exposure.c.unit).where(exposure.c.unit.in_(part)))
+        touched = sa.select(exposure.c.phase, exposure.c.unit, *noted()).where(exposure.c.unit.in_(part))
+        connection.execute(noting_exposures(touched))
 
 
 def forget(connection: sa.Connection, units: Sequence[str]) -> None:
@@ -53,6 +41,11 @@ def forget(connection: sa.Connection, units: Sequence[str]) -> None:
     for part in _parts(units):
         connection.execute(sa.insert(total_change).from_select(names, gone.where(unit_total.c.unit.in_(part))))
         connection.execute(sa.delete(told).where(told.c.unit.in_(part)))
+
+
+def noted() -> Sequence[sa.ColumnElement[Any]]:
+    """What a note says of an exposure."""
+    return (exposure.c.variant, exposure.c.first_day, is_counted(), exposure.c.crossed)
 
 
 def is_counted() -> sa.ColumnElement[bool]:

@@ -15,7 +15,7 @@ from lamella.adapters.sql.columns import Column
 
 HEAD: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TAIL: Final = b"\xff\xff"
-_CHUNK: Final = 1_024
+_CHUNK: Final = 2_048
 """Rows that are sent at once: the server stores them while the next are built."""
 
 _NUMBERS: Final[Mapping[str, str]] = {"int8": ">i8", "int4": ">i4", "int2": ">i2", "float8": ">f8", "bool": ">i1"}

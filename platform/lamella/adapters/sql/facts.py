@@ -4,12 +4,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from itertools import compress, repeat
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 import orjson
 import sqlalchemy as sa
-from numpy.typing import NDArray
 
 from lamella.adapters.sql.arms import Arms
 from lamella.adapters.sql.bulk import Bulk
@@ -19,6 +18,7 @@ from lamella.adapters.sql.event_frame import EXTRAS, Events
 from lamella.adapters.sql.intake import Intake
 from lamella.adapters.sql.kept_schema import told
 from lamella.adapters.sql.quarantining import ERASED, UNIT_MISMATCH, UNKNOWN_REQUEST, Quarantine, Refusal
+from lamella.adapters.sql.receiving import Mask, Receiving
 from lamella.adapters.sql.schema import (
     click,
     custom,
@@ -34,7 +34,6 @@ from lamella.adapters.sql.tallies import Tallies
 from lamella.adapters.sql.totals import Totals
 from lamella.events.contract import Exposed, Exposure
 
-Mask: TypeAlias = NDArray[np.bool_]
 Served: TypeAlias = dict[str, tuple[int, str]]
 """The arm and the unit of slates, by request id."""
 
@@ -43,46 +42,71 @@ _IMPRESSION: Final = ("item", "rank", "score", "source", "propensity")
 _TABLES: Final[Mapping[str, sa.Table]] = {"click": click, "read": read, "interaction": interaction, "custom": custom}
 
 
+class _Chosen(NamedTuple):
+    """What becomes of events: which are stored, the arm of each, and by digest those that are refused."""
+
+    is_stored: Mask
+    arms: Sequence[int | None]
+    refused: dict[bytes, Refusal]
+
+
 class Ingest:
     """Stores what is new of an intake. `stored` and `duplicate` count by kind, `quarantined` by reason."""
 
-    def __init__(self, connection: sa.Connection, ways: Bulk, arms: Arms, now: datetime, tallies: Tallies) -> None:
-        self._connection, self._ways, self._arms, self._now = connection, ways, arms, now
-        self._totals, self._tallies = Totals(), tallies
+    def __init__(self, ways: Bulk, arms: Arms, now: datetime, receiving: Receiving, tallies: Tallies) -> None:
+        self._ways, self._arms, self._now, self._receiving = ways, arms, now, receiving
+        self._totals, self._tallies = Totals(ways), tallies
         self.numbers: dict[tuple[Exposed, ...], int] = {}
         self.stored: Counter[str] = Counter()
         self.duplicate: Counter[str] = Counter()
         self.quarantined: Counter[str] = Counter()
 
     def run(self, intake: Intake) -> None:
-        """Stores the intake; slates come first, because feedback takes its arm from them."""
-        quarantine = Quarantine(self._connection, self._ways, self._now)
+        """Stores the intake; slates come first, because feedback takes its arm from them.
+
+        What can be asked is asked before anything is written: from then on the store has always something to do, and
+        the next rows are made meanwhile.
+        """
+        quarantine = Quarantine(self._ways, self._now)
         served: Served = {}
-        new = self._store_slates(intake.slates, intake.slate_digests, served)
-        refused = self._store_events(intake.events, intake.event_digests, served)
-        waited = Intake.of(quarantine.released(new))
-        refused |= self._store_events(waited.events, waited.event_digests, served)
-        self._store_exposures(intake.exposures)
+        slates, digests, arms = self._new_slates(intake.slates, intake.slate_digests, served)
+        events = self._new_events(intake.events, intake.event_digests, served)
+        waiting = list(quarantine.released(plain(digests.values)))
+        self._store_slates(slates, arms)
+        self._store_events(intake.events, events)
+        refused = dict(events.refused)
+        waited = Intake.of(waiting)
+        if waiting:
+            events = self._new_events(waited.events, waited.event_digests, served)
+            self._store_events(waited.events, events)
+            refused |= events.refused
+        if intake.exposures:
+            self._store_exposures(intake.exposures)
         repeated, self.quarantined = quarantine.keep(refused, {**waited.faults, **intake.faults})
         self.duplicate += repeated
         # Before the totals: what a flag changes is noted from the exposures as they were.
-        self._tallies.store(self._connection)
-        self._totals.store(self._connection, self._ways)
+        self._tallies.store(self._ways)
+        self._totals.store()
         self.duplicate += intake.duplicate
 
-    def _store_slates(self, found: Slates, digests: Digests, served: Served) -> Sequence[bytes]:
-        """The digests of the new slates, which are added to `served`."""
-        is_new = self._new(slate_receipt, digests)
+    def _new_slates(self, found: Slates, digests: Digests, served: Served) -> tuple[Slates, Digests, Integers]:
+        """The new slates, which leave receipts, with their digests and arms; they are added to `served`."""
+        self.numbers = self._arms.numbers(self._ways, found.exposures)
+        of_combination = np.array([self.numbers[each] for each in found.exposures], dtype=np.int64)
+        arms = of_combination[np.array(found.combination, dtype=np.int64)]
+        columns = {"time": self._ways.moments(found.micros), "arm": arms, "unit": found.units}
+        is_new = self._receiving.receive(slate_receipt, digests, digests.is_first, columns)
         self.duplicate += Counter({"slate": int((~is_new).sum())})
-        slates = found if is_new.all() else found.where(is_new)
-        self.numbers = self._arms.numbers(self._connection, slates.exposures)
-        of_combination = [self.numbers[each] for each in slates.exposures]
-        arms = [of_combination[each] for each in slates.combination]
-        served.update(zip(slates.request_ids, zip(arms, slates.units, strict=True), strict=True))
+        slates, arms = found if is_new.all() else found.where(is_new), kept(arms, is_new)
+        served.update(zip(slates.request_ids, zip(arms.tolist(), slates.units, strict=True), strict=True))
+        return slates, digests.where(is_new), arms
+
+    def _store_slates(self, slates: Slates, arms: Integers) -> None:
         moments = self._ways.moments(slates.micros)
         common = {"time": moments, "request_id": slates.request_ids, "unit": slates.units, "arm": arms}
-        new = digests.where(is_new)
-        self._append_receipts(slate_receipt, new, new.order, time=moments, arm=arms, unit=slates.units)
+        self._ways.append(
+            impression, dict(zip(_IMPRESSION, slates.impressions, strict=True)), of=common, counts=slates.shown
+        )
         self._ways.append(
             slate,
             {
@@ -95,19 +119,13 @@ class Ingest:
                 "context": _json(slates.contexts),
             },
         )
-        self._ways.append(
-            impression, dict(zip(_IMPRESSION, slates.impressions, strict=True)), of=common, counts=slates.shown
-        )
         self._totals.add_slates(slates, arms)
         self._tallies.see(slates.micros, arms)
         self._tallies.judge(slates.units, slates.contexts)
-        self.stored += Counter(slate=len(arms), impression=len(slates.impressions[0]))
-        return plain(new.values)
+        self.stored += Counter(slate=arms.size, impression=len(slates.impressions[0]))
 
-    def _store_events(self, events: Events, digests: Digests, served: Served) -> dict[bytes, Refusal]:
-        """The events that were not stored, with the reason, by digest."""
-        is_new = self._new(event_receipt, digests)
-        self.duplicate += Counter(compress(events.kinds, (~is_new).tolist()))
+    def _new_events(self, events: Events, digests: Digests, served: Served) -> _Chosen:
+        """The new events; those that can be stored leave receipts."""
         self._find_slates(events.request_ids, served)
         slates = list(map(served.get, events.request_ids))
         is_sound = np.array(
@@ -117,10 +135,16 @@ class Ingest:
             ],
             dtype=bool,
         )
-        is_stored = is_new & is_sound
-        arms = [None if found is None else found[0] for found in slates]
-        moments = self._ways.moments(events.micros)
-        self._append_receipts(event_receipt, digests, digests.order[is_stored[digests.order]], time=moments)
+        is_new = self._receiving.receive(event_receipt, digests, is_sound, {"time": self._ways.moments(events.micros)})
+        self.duplicate += Counter(compress(events.kinds, (~is_new).tolist()))
+        refused = {
+            digests.values[row].item(): Refusal(document=events.documents[row], why=_why(slates[row]))
+            for row in np.flatnonzero(is_new & ~is_sound).tolist()
+        }
+        return _Chosen(is_new & is_sound, [None if found is None else found[0] for found in slates], refused)
+
+    def _store_events(self, events: Events, chosen: _Chosen) -> None:
+        moments, is_stored, arms = self._ways.moments(events.micros), chosen.is_stored, chosen.arms
         columns = (moments, events.request_ids, events.units, arms, events.event_ids, events.items)
         for kind, rows in events.rows.items():
             is_mine = is_stored[rows]
@@ -129,10 +153,6 @@ class Ingest:
             names = (*_EVENT, *EXTRAS[kind])
             self._ways.append(_TABLES[kind], dict(zip(names, (*common, *extras), strict=True)))
             self._count(kind, common[2], common[3], events.micros[mine], extras)
-        return {
-            digests.values[row].item(): Refusal(document=events.documents[row], why=_why(slates[row]))
-            for row in np.flatnonzero(is_new & ~is_sound).tolist()
-        }
 
     def _count(self, kind: str, units: Column, arms: Column, micros: Integers, extras: Sequence[Column]) -> None:
         """Adds stored events of a kind to the sums."""
@@ -149,13 +169,14 @@ class Ingest:
 
     def _store_exposures(self, exposures: Mapping[bytes, Exposure]) -> None:
         digests = Digests.made(b"".join(exposures))
-        is_new = self._new(event_receipt, digests)
+        micros = np.fromiter(
+            (micros_at(each.time) for each in exposures.values()), dtype=np.int64, count=len(exposures)
+        )
+        is_new = self._receiving.receive(event_receipt, digests, digests.is_first, {"time": self._ways.moments(micros)})
         new = dict(compress(exposures.items(), is_new.tolist()))
-        micros = np.fromiter((micros_at(each.time) for each in new.values()), dtype=np.int64, count=len(new))
+        micros, digests = micros[is_new], digests.where(is_new)
         moments = self._ways.moments(micros)
-        digests = digests.where(is_new)
-        self._append_receipts(event_receipt, digests, digests.order, time=moments)
-        numbers = self._arms.numbers(self._connection, ((each.exposed,) for each in new.values()))
+        numbers = self._arms.numbers(self._ways, ((each.exposed,) for each in new.values()))
         self.numbers = {**self.numbers, **numbers}
         arms = [numbers[each.exposed,] for each in new.values()]
         units = [each.unit for each in new.values()]
@@ -166,17 +187,6 @@ class Ingest:
         self._tallies.judge(units, repeat({}))
         self.stored += Counter(exposure=len(new))
         self.duplicate += Counter(exposure=len(exposures) - len(new))
-
-    def _append_receipts(self, receipts: sa.Table, digests: Digests, rows: Integers, **columns: Column) -> None:
-        """Those of these rows."""
-        known = {name: taken(column, rows) for name, column in columns.items()}
-        self._ways.append(receipts, {"digest": taken(digests.values, rows), **known})
-
-    def _new(self, receipts: sa.Table, digests: Digests) -> Mask:
-        """Which have no receipt yet and are the first of their digest."""
-        column = receipts.c.digest
-        seen = [digest for (digest,) in self._ways.find(column, digests.distinct(), [column])]
-        return digests.is_first & ~digests.are(seen)
 
     def _find_slates(self, request_ids: Column, served: Served) -> None:
         """Adds to `served` what the store knows of these requests."""

@@ -7,7 +7,6 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 import orjson
-import sqlalchemy as sa
 
 from lamella.adapters.sql.bulk import Bulk
 from lamella.adapters.sql.columns import micros_at
@@ -22,6 +21,9 @@ UNIT_MISMATCH: Final = "unit_mismatch"
 ERASED: Final = "erased"
 
 
+_AWAITED: Final = "SELECT EXISTS (SELECT 1 FROM quarantine WHERE request IS NOT NULL)"
+
+
 class Refusal(NamedTuple):
     """An event that keeps the contract and cannot be stored."""
 
@@ -32,13 +34,12 @@ class Refusal(NamedTuple):
 class Quarantine:
     """The quarantine as one ingest sees it."""
 
-    def __init__(self, connection: sa.Connection, ways: Bulk, now: datetime) -> None:
-        self._connection, self._ways, self._now = connection, ways, now
+    def __init__(self, ways: Bulk, now: datetime) -> None:
+        self._ways, self._now = ways, now
 
     def released(self, slates: Sequence[bytes]) -> Iterator[bytes]:
         """Batches of the feedback that waited for these new slates, which leaves the quarantine."""
-        awaited = sa.select(sa.exists().where(quarantine.c.request.is_not(None)))
-        if not slates or not self._connection.execute(awaited).scalar():
+        if not slates or not self._ways.read(_AWAITED)[0][0]:
             return
         columns = [quarantine.c.digest, quarantine.c.body]
         waiting: dict[bytes, bytes] = dict(self._ways.find(quarantine.c.request, slates, columns))

@@ -7,7 +7,8 @@ while these are stored.
 """
 
 import gc
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date, datetime
@@ -16,19 +17,20 @@ from typing import Final
 import sqlalchemy as sa
 
 from lamella.adapters.sql.arms import Arms
-from lamella.adapters.sql.bulk import bulk
+from lamella.adapters.sql.bulk import Bulk, bulk
 from lamella.adapters.sql.engine import is_postgresql, snapshot, writing
 from lamella.adapters.sql.facts import Ingest
-from lamella.adapters.sql.inbox_reader import InboxReader
-from lamella.adapters.sql.intake import Intake
+from lamella.adapters.sql.inbox_reader import Group, InboxReader
+from lamella.adapters.sql.locks import INGEST
 from lamella.adapters.sql.partitions import make_partitions, months_of
+from lamella.adapters.sql.receiving import Receiving, Trust
 from lamella.adapters.sql.schema import FACTS, exposure, inbox, quarantine
 from lamella.adapters.sql.tallies import Tallies
 from lamella.services.flagging import Flagging
 from lamella.services.ports import IngestReceipt
 
-_LOCK: Final = 0x696E67657374
-"""The key of the advisory lock that ingests take: "ingest" in ASCII."""
+_TAKE_TURN: Final = sa.select(sa.func.pg_advisory_xact_lock(INGEST))
+_TURN_SECONDS: Final = 0.001
 
 
 class SqlRecordStore:
@@ -38,7 +40,7 @@ class SqlRecordStore:
         self._engine = engine
         self._flagging = flagging or Flagging()
         self._inbox = InboxReader(engine)
-        self._arms = Arms()
+        self._arms, self._trust = Arms(), Trust()
         self._months: set[date] = set()
 
     def ingest(self, *, limit: int, now: datetime) -> IngestReceipt:
@@ -47,11 +49,10 @@ class SqlRecordStore:
         `batches` is 0 only where the inbox was empty. Another ingest that runs meanwhile is waited for.
         Raises StoreUnavailable, and then nothing has changed.
         """
-        with _no_collection():
+        with _undisturbed(self._inbox):
             while True:
-                group = self._inbox.take(limit)
                 try:
-                    receipt = self._store(group.batches, group.intake, now)
+                    receipt = self._store(self._inbox.take(limit), now)
                 except BaseException:
                     self._inbox.forget()
                     raise
@@ -69,21 +70,25 @@ class SqlRecordStore:
                 for table in tables
             }
 
-    def _store(self, batches: Sequence[int], intake: Intake, now: datetime) -> IngestReceipt | None:
+    def _store(self, group: Group, now: datetime) -> IngestReceipt | None:
         """What was stored, or None if another ingest took some of the batches first."""
+        batches, intake = group.batches, group.intake
         if not batches:
             return IngestReceipt(batches=0, stored={}, duplicate={}, quarantined={})
         months = months_of(intake.days(), now)
-        with writing(self._engine) as connection:
+        with writing(self._engine) as connection, _settled(bulk(connection)) as ways:
             if is_postgresql(connection):
-                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
-            ways = bulk(connection)
+                connection.execute(_TAKE_TURN)
             if ways.remove(inbox.c.id, batches) != len(batches):
                 connection.rollback()
                 return None
-            make_partitions(connection, months - self._months)
-            ingest = Ingest(connection, ways, self._arms, now, Tallies(self._flagging, now))
+            if unknown := months - self._months:
+                make_partitions(ways.idle(), unknown)
+            receiving, tallies = Receiving(ways, self._trust), Tallies(self._flagging, now)
+            ingest = Ingest(ways, self._arms, now, receiving, tallies)
             ingest.run(intake)
+            # Thousands of records: they are freed while the store works on what it was told last.
+            del group, intake
         self._months |= months
         self._arms.remember(ingest.numbers)
         return IngestReceipt(
@@ -92,12 +97,32 @@ class SqlRecordStore:
 
 
 @contextmanager
-def _no_collection() -> Iterator[None]:
-    """No search for cycles meanwhile: it would walk over every record again and again, and there are none."""
-    was_on = gc.isenabled()
+def _settled(ways: Bulk) -> Iterator[Bulk]:
+    """Nothing is under way behind the block: a transaction can end."""
+    try:
+        yield ways
+    finally:
+        ways.idle()
+
+
+@contextmanager
+def _undisturbed(reader: InboxReader) -> Iterator[None]:
+    """No search for cycles meanwhile: it would walk over every record again and again, and there are none.
+
+    What is read ahead stays out of the search after the block, until nothing is. And quick turns: a thread that the
+    store has answered would wait five milliseconds for the one that reads ahead, at each statement, and the store with
+    it.
+    """
+    was_on, interval = gc.isenabled(), sys.getswitchinterval()
     gc.disable()
+    sys.setswitchinterval(_TURN_SECONDS)
     try:
         yield
     finally:
+        sys.setswitchinterval(interval)
+        if reader.is_ahead():
+            gc.freeze()
+        else:
+            gc.unfreeze()
         if was_on:
             gc.enable()

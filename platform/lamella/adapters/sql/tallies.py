@@ -8,11 +8,10 @@ from itertools import compress
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
+from lamella.adapters.sql.bulk import Bulk
 from lamella.adapters.sql.changes import reflag
-from lamella.adapters.sql.columns import MICRO, Column, Integers
-from lamella.adapters.sql.engine import is_postgresql
+from lamella.adapters.sql.columns import MICRO, Column, Integers, plain
 from lamella.adapters.sql.schema import flagged_unit, late_total
 from lamella.services.flagging import Flag, Flagging
 
@@ -33,7 +32,7 @@ class Tallies:
         """Counts those of these stored records that came late: their times in microseconds since 1970, their arms."""
         is_late = micros < self._bound
         if is_late.any():
-            self._late.update(compress(arms, is_late.tolist()))
+            self._late.update(compress(plain(arms), is_late.tolist()))
 
     def judge(self, units: Column, contexts: Iterable[Any]) -> None:
         """Flags the units that are no readers, by the context that each sent."""
@@ -42,11 +41,13 @@ class Tallies:
             if flag is not None:
                 self._flags.setdefault(unit, flag)
 
-    def store(self, connection: sa.Connection) -> None:
+    def store(self, bulk: Bulk) -> None:
         """Adds the numbers to the store's; a unit that is flagged keeps the flag that it has."""
-        insert: Any = postgresql.insert if is_postgresql(connection) else sqlite.insert
+        if not self._late and not self._flags:
+            return
+        connection = bulk.idle()
         if self._late:
-            adding = insert(late_total)
+            adding = bulk.insert(late_total)
             summed = {"records": late_total.c.records + adding.excluded.records}
             rows = [{"arm": arm, "records": number} for arm, number in self._late.items()]
             connection.execute(adding.on_conflict_do_update(index_elements=["arm"], set_=summed), rows)

@@ -5,17 +5,17 @@ Both are exact in whatever order the records come: totals are integer sums, an e
 
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import cache
 from itertools import count
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from lamella.adapters.sql.bulk import Bulk
-from lamella.adapters.sql.changes import note_exposures, note_totals
-from lamella.adapters.sql.columns import DAY_MICROS, MICRO, Column, Integers, micros_of
-from lamella.adapters.sql.engine import is_postgresql
+from lamella.adapters.sql.changes import noted, noting_exposures
+from lamella.adapters.sql.columns import DAY_MICROS, MICRO, Column, Integers, micros_of, plain
+from lamella.adapters.sql.kept_schema import total_change
 from lamella.adapters.sql.schema import TOTALS, exposure, unit_total
 from lamella.adapters.sql.slate_frame import Slates
 from lamella.events.contract import Exposed
@@ -27,22 +27,17 @@ __all__ = ["MICRO", "Totals"]
     COMMENTS, SHARES, INTERACTIONS,
 ) = range(len(TOTALS))  # fmt: skip
 
-_staging: Final = sa.MetaData()
+# A temporary copy of the columns without their constraints.
+stage_exposure: Final = sa.Table(
+    "stage_exposure",
+    sa.MetaData(),
+    *(sa.Column(column.name, column.type) for column in exposure.columns),
+    prefixes=["TEMPORARY"],
+    postgresql_on_commit="DELETE ROWS",
+)
 
-
-def _stage(table: sa.Table) -> sa.Table:
-    """A temporary copy of a table's columns without its constraints."""
-    return sa.Table(
-        f"stage_{table.name}",
-        _staging,
-        *(sa.Column(column.name, column.type) for column in table.columns),
-        prefixes=["TEMPORARY"],
-        postgresql_on_commit="DELETE ROWS",
-    )
-
-
-stage_total: Final = _stage(unit_total)
-stage_exposure: Final = _stage(exposure)
+_LAST_NOTE: Final = "SELECT coalesce(max(id), 0) FROM total_change"
+_NOTED: Final = ("unit", "arm", "day", *TOTALS)
 
 
 @dataclass(slots=True)
@@ -59,9 +54,16 @@ class _First:
 
 
 class Totals:
-    """The sums of the records that one transaction stores. Times are microseconds since 1970."""
+    """The sums of the records that one transaction stores, during which no other ingest runs.
 
-    def __init__(self) -> None:
+    Times are microseconds since 1970.
+    """
+
+    def __init__(self, bulk: Bulk) -> None:
+        self._bulk = bulk
+        # What is added is noted, and the notes from here on are what the sums are taken from.
+        ((self._last_note,),) = bulk.read(_LAST_NOTE)
+        bulk.stage(stage_exposure)
         # Each key of a total gets the next number; what is added waits as whole columns.
         self._numbers: defaultdict[tuple[str, int, int], int] = defaultdict(count().__next__)
         self._added: list[tuple[int, Integers, Integers | int]] = []
@@ -118,55 +120,60 @@ class Totals:
             (SHARES, rows[names == "share"], 1),
         ]
 
-    def store(self, connection: sa.Connection, bulk: Bulk) -> None:
+    def store(self) -> None:
         """Adds the sums to the store's, and keeps the earlier of each two exposures."""
         if not self._numbers:
             return
-        bulk.stage(stage_total)
-        bulk.append(stage_total, dict(zip(stage_total.columns.keys(), self._total_columns(bulk), strict=True)))
-        note_totals(connection, stage_total)
-        connection.execute(_add_totals(connection))
-        if not self._firsts:
-            return
-        bulk.stage(stage_exposure)
-        bulk.append(stage_exposure, dict(zip(stage_exposure.columns.keys(), self._exposure_columns(bulk), strict=True)))
-        # Most exposures are repeats: one look at them is enough.
-        if not connection.execute(sa.select(_changing(sa.literal(1)).exists())).scalar():
-            return
-        note_exposures(connection, _changing(stage_exposure.c.phase, stage_exposure.c.unit))
-        connection.execute(_keep_first(connection))
+        statements = _statements(self._bulk.insert)
+        self._bulk.append(total_change, dict(zip(_NOTED, self._total_columns(), strict=True)))
+        self._bulk.run(statements.add_totals, self._last_note)
+        if self._firsts:
+            names = stage_exposure.columns.keys()
+            self._bulk.append(stage_exposure, dict(zip(names, self._exposure_columns(), strict=True)))
+            self._bulk.run(statements.note_exposures)
+            self._bulk.run(statements.keep_first)
 
     def _rows(self, units: Column, arms: Column, micros: Integers) -> Integers:
         """The number of the total that each record belongs to."""
-        keys = zip(units, arms, (micros // DAY_MICROS).tolist(), strict=True)
+        keys = zip(units, plain(arms), (micros // DAY_MICROS).tolist(), strict=True)
         return np.fromiter(map(self._numbers.__getitem__, keys), dtype=np.int64, count=len(units))
 
-    def _total_columns(self, bulk: Bulk) -> list[Column]:
+    def _total_columns(self) -> list[Column]:
         sums = np.zeros((len(TOTALS), len(self._numbers)), dtype=np.int64)
         for column, rows, values in self._added:
             np.add.at(sums[column], rows, values)
         units, arms, days = zip(*self._numbers, strict=True)
-        return [units, arms, bulk.days(np.array(days, dtype=np.int64)), *sums.tolist()]
+        return [units, arms, self._bulk.days(np.array(days, dtype=np.int64)), *sums.tolist()]
 
-    def _exposure_columns(self, bulk: Bulk) -> list[Column]:
+    def _exposure_columns(self) -> list[Column]:
         phases, units = zip(*self._firsts, strict=True)
         firsts = list(self._firsts.values())
         at = np.array([first.at for first in firsts], dtype=np.int64)
         variants = [first.variant for first in firsts]
         flags = [[first.counted for first in firsts], [first.crossed for first in firsts]]
-        return [phases, units, variants, bulk.moments(at), bulk.days(at // DAY_MICROS), *flags]
+        return [phases, units, variants, self._bulk.moments(at), self._bulk.days(at // DAY_MICROS), *flags]
 
 
-def _insert(connection: sa.Connection, table: sa.Table) -> Any:
-    return postgresql.insert(table) if is_postgresql(connection) else sqlite.insert(table)
+class _Statements(NamedTuple):
+    """What stores the notes and the staged rows."""
+
+    add_totals: sa.Executable
+    note_exposures: sa.Executable
+    keep_first: sa.Executable
 
 
-def _add_totals(connection: sa.Connection) -> sa.Executable:
-    # SQLite would read the ON of ON CONFLICT as that of a join, were there no WHERE.
-    source = sa.select(*stage_total.columns).where(sa.true())
-    insert = _insert(connection, unit_total).from_select(stage_total.columns.keys(), source)
-    summed = {name: unit_total.c[name] + insert.excluded[name] for name in TOTALS}
-    statement: sa.Executable = insert.on_conflict_do_update(index_elements=["unit", "arm", "day"], set_=summed)
+@cache
+def _statements(insert: Any) -> _Statements:
+    changing = _changing(stage_exposure.c.phase, stage_exposure.c.unit, *noted())
+    return _Statements(_add_totals(insert), noting_exposures(changing), _keep_first(insert))
+
+
+def _add_totals(insert: Any) -> sa.Executable:
+    """Adds the notes whose number is higher than the one that is given."""
+    source = sa.select(*(total_change.c[name] for name in _NOTED)).where(total_change.c.id > sa.literal_column("?"))
+    adding = insert(unit_total).from_select(_NOTED, source)
+    summed = {name: unit_total.c[name] + adding.excluded[name] for name in TOTALS}
+    statement: sa.Executable = adding.on_conflict_do_update(index_elements=["unit", "arm", "day"], set_=summed)
     return statement
 
 
@@ -183,14 +190,13 @@ def _changing(*columns: Any) -> sa.Select[Any]:
     return sa.select(*columns).select_from(stage_exposure.outerjoin(exposure, pair)).where(changed)
 
 
-def _keep_first(connection: sa.Connection) -> sa.Executable:
+def _keep_first(insert: Any) -> sa.Executable:
     """Inserts new exposures and updates those that changed; the others are not even locked."""
     new, old = stage_exposure.c, exposure.c
-    source = _changing(*new)
-    insert = _insert(connection, exposure).from_select(new.keys(), source)
-    late = insert.excluded
+    adding = insert(exposure).from_select(new.keys(), _changing(*new))
+    late = adding.excluded
     is_earlier = _is_earlier(late, old)
-    statement: sa.Executable = insert.on_conflict_do_update(
+    statement: sa.Executable = adding.on_conflict_do_update(
         index_elements=["phase", "unit"],
         set_={
             "crossed": sa.or_(old.crossed, late.crossed, old.variant != late.variant),
