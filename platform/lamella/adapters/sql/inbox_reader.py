@@ -19,10 +19,11 @@ _SIZES: Final = (
     .limit(sa.bindparam("limit"))
 )
 _BODIES: Final = "SELECT id, body FROM inbox WHERE id BETWEEN ? AND ? ORDER BY id"
-GROUP_BYTES: Final = 2 * 1024 * 1024
+GROUP_BYTES: Final = {"postgresql": 2 * 1024 * 1024, "sqlite": 4 * 1024 * 1024}
 """A group takes no further batch beyond this: what a worker holds in memory stays bounded, however long the inbox.
 
-Groups of this size also follow each other closely enough that one is read while the one before is stored.
+Groups of this size also follow each other closely enough that one is read while the one before is stored. SQLite's are
+larger: each of its commits writes the same pages of the indexes once more.
 """
 _LOOK: Final = 1_000
 """Batches whose sizes are asked for at once."""
@@ -107,7 +108,7 @@ def _group(connection: sa.Connection, limit: int, after: int) -> tuple[list[int]
         for last, size in found:
             numbers.append(last)
             total += size
-            if total >= GROUP_BYTES:
+            if total >= GROUP_BYTES[connection.dialect.name]:
                 return numbers, True
         if len(found) < asked:
             return numbers, False
