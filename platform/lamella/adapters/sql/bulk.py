@@ -1,16 +1,15 @@
-"""Many rows at once: binary COPY and array look-ups on PostgreSQL, INSERT of many rows and IN lists on SQLite.
+"""Many rows at once: binary COPY and array look-ups on PostgreSQL; on SQLite see `lamella.adapters.sql.sqlite_bulk`.
 
 Rows are tuples in the driver's own types: `moments` and `days` say how it takes times and dates. What is written may
 still be under way when a call returns: PostgreSQL works on it while the next rows are made. Everything sees what was
 written before it, but for statements on the connection itself: those take it from `idle`.
 """
 
-import sqlite3
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
-from itertools import chain, islice, repeat
+from itertools import chain
 from typing import Any, Final, Protocol, TypeAlias
 
 import numpy as np
@@ -20,17 +19,15 @@ from psycopg.adapt import Dumper
 from psycopg.pq import Format
 from sqlalchemy.dialects import postgresql, sqlite
 
-from lamella.adapters.sql.columns import DAY_MICROS, Column, Integers, plain
+from lamella.adapters.sql.columns import DAY_MICROS, Column, Integers
 from lamella.adapters.sql.engine import is_postgresql, unavailable
 from lamella.adapters.sql.sending import Sender
+from lamella.adapters.sql.sqlite_bulk import SQLiteBulk
 from lamella.adapters.sql.types import UTCDateTime
 
 Columns: TypeAlias = Mapping[str, Column]
 Counts: TypeAlias = Sequence[int]
-_IN_LIMIT: Final = 10_000
 _SIZES: Final = [struct.pack("!i", size) for size in range(65)]
-_AT_ONCE: Final = 1_000
-"""Values in one INSERT of SQLite: a statement a row would cost half as much again."""
 
 # PostgreSQL counts from 2000-01-01, the columns of a frame from 1970-01-01.
 _DAYS_BEFORE: Final = 10_957
@@ -252,82 +249,6 @@ class _NumbersDumper(_ByteArraysDumper):
     oid = _Numbers.oid
 
 
-class SQLiteBulk:
-    """INSERT of many rows; look-ups by IN lists."""
-
-    insert = staticmethod(sqlite.insert)
-
-    def __init__(self, connection: sa.Connection) -> None:
-        self._connection = connection
-
-    def moments(self, micros: Integers) -> Column:
-        """The texts that `UTCDateTime` keeps."""
-        texts = np.datetime_as_string(micros.view("datetime64[us]"), unit="us").tolist()
-        return [text.replace("T", " ") for text in texts]
-
-    def days(self, numbers: Integers) -> Column:
-        """The texts that a date column keeps."""
-        names = {number: str(np.datetime64(number, "D")) for number in np.unique(numbers).tolist()}
-        return [names[number] for number in numbers.tolist()]
-
-    def append(self, table: sa.Table, columns: Columns, *, of: Columns | None = None, counts: Counts = ()) -> None:
-        """Inserts many rows by each statement. Raises StoreUnavailable if the disk is full or the file out of reach."""
-        shared = of or {}
-        width, total = len(columns) + len(shared), _length(columns)
-        names = ", ".join(f'"{name}"' for name in (*shared, *columns))
-        insert = f'INSERT INTO "{table.name}" ({names}) VALUES '  # noqa: S608 - names of our schema
-        spread = (chain.from_iterable(map(repeat, plain(column), counts)) for column in shared.values())
-        values = chain.from_iterable(zip(*spread, *map(plain, columns.values()), strict=True))
-        one, at_once = f"({', '.join('?' * width)})", max(1, _AT_ONCE // width)
-        many = insert + ", ".join([one] * at_once)
-        driver: Any = self._connection.connection.driver_connection
-        try:
-            for _ in range(total // at_once):
-                driver.execute(many, tuple(islice(values, at_once * width)))
-            if rest := tuple(values):
-                driver.execute(insert + ", ".join([one] * (total % at_once)), rest)
-        except sqlite3.OperationalError as error:
-            raise unavailable(self._connection.engine, error) from error
-
-    def claim(self, table: sa.Table, columns: Columns) -> bool:
-        """Looks first."""
-        (key,) = table.primary_key
-        if next(self.find(key, columns[key.name], [key]), None) is not None:
-            return False
-        self.append(table, columns)
-        return True
-
-    def run(self, statement: sa.Executable, *numbers: int) -> None:
-        """At once."""
-        self._connection.exec_driver_sql(_script(statement, "sqlite"), numbers)
-
-    def idle(self) -> sa.Connection:
-        """Nothing is ever under way."""
-        return self._connection
-
-    def find(self, column: sa.Column[Any], values: Column, wanted: Sequence[sa.Column[Any]]) -> Iterator[Any]:
-        """One statement for each 10,000 values."""
-        for part in _parts(plain(values)):
-            statement = f"{_select(column, wanted)} IN ({_marks(part)})"
-            yield from self._connection.exec_driver_sql(statement, part)
-
-    def remove(self, column: sa.Column[Any], values: Sequence[Any]) -> int:
-        """One statement for each 10,000 values."""
-        return sum(
-            self._connection.exec_driver_sql(f"{_delete(column)} IN ({_marks(part)})", part).rowcount
-            for part in _parts(values)
-        )
-
-    def read(self, statement: str, *values: object) -> Sequence[Any]:
-        """As it stands."""
-        return self._connection.exec_driver_sql(statement, values).all()
-
-    def stage(self, table: sa.Table) -> None:
-        """Kept in memory; emptied here."""
-        self._connection.execute(sa.schema.CreateTable(table, if_not_exists=True))
-        self._connection.execute(sa.delete(table))
-
-
 def _length(columns: Columns) -> int:
     return len(next(iter(columns.values())))
 
@@ -344,12 +265,3 @@ def _select(column: sa.Column[Any], wanted: Sequence[sa.Column[Any]]) -> str:
 
 def _delete(column: sa.Column[Any]) -> str:
     return f'DELETE FROM "{column.table.name}" WHERE "{column.name}"'  # noqa: S608
-
-
-def _marks(values: Sequence[Any]) -> str:
-    return ", ".join("?" * len(values))
-
-
-def _parts(values: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
-    for start in range(0, len(values), _IN_LIMIT):
-        yield tuple(values[start : start + _IN_LIMIT])

@@ -22,6 +22,8 @@ from lamella.adapters.sql.schema import REVISION
 from lamella.errors import InvalidSettings, StoreNotMigrated, StoreUnavailable
 
 SQLITE_WAIT_SECONDS: Final = 30.0
+_WAL_PAGES: Final = 8_000
+"""How long the log grows before it is moved into the file: 32 MB."""
 _WRITING: Final = "lamella_writing"
 _engines: Final[weakref.WeakSet[sa.Engine]] = weakref.WeakSet()
 
@@ -110,6 +112,8 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA temp_store = MEMORY")
     connection.execute("PRAGMA cache_size = -65536")
+    # Ingests change the same pages again and again: between two checkpoints each is written to the file only once.
+    connection.execute(f"PRAGMA wal_autocheckpoint = {_WAL_PAGES}")
     connection.create_function("unit_block", 1, _unit_block, deterministic=True)
 
 
@@ -145,16 +149,17 @@ def _translate(context: sa.ExceptionContext) -> None:
     engine = context.engine
     url = shown(engine.url) if engine is not None else context.dialect.name
     if isinstance(original, psycopg.errors.UndefinedTable | psycopg.errors.UndefinedColumn) or _is_missing(original):
-        reason = str(original).splitlines()[0]
-        raise StoreNotMigrated(f"the store {url} has no schema of ours ({reason}); run `lamella db upgrade`")
+        raise _not_migrated(url, original)
     if isinstance(original, psycopg.OperationalError | psycopg.InterfaceError | sqlite3.OperationalError) or (
         type(original) is sqlite3.DatabaseError
     ):
         raise _unavailable(url, engine.url.password if engine is not None else None, original)
 
 
-def unavailable(engine: sa.Engine, error: BaseException) -> StoreUnavailable:
+def unavailable(engine: sa.Engine, error: BaseException) -> StoreUnavailable | StoreNotMigrated:
     """The error to raise where the store's driver, used directly, failed with `error`."""
+    if _is_missing(error):
+        return _not_migrated(shown(engine.url), error)
     return _unavailable(shown(engine.url), engine.url.password, error)
 
 
@@ -163,6 +168,11 @@ def _unavailable(url: str, password: object, error: BaseException) -> StoreUnava
     if password:
         reason = reason.replace(str(password), "***")
     return StoreUnavailable(f"the store {url} does not answer ({reason}); start it or check LAMELLA_DATABASE_URL")
+
+
+def _not_migrated(url: str, error: BaseException | None) -> StoreNotMigrated:
+    reason = str(error).splitlines()[0]
+    return StoreNotMigrated(f"the store {url} has no schema of ours ({reason}); run `lamella db upgrade`")
 
 
 def _is_missing(error: BaseException | None) -> bool:

@@ -24,8 +24,8 @@ GROUP_BYTES: Final = 4 * 1024 * 1024
 
 Large groups touch each total and each page of an index less often.
 """
-_FIRST_SHARE: Final = 8
-"""The first group has this part of the bytes."""
+_FIRST_SHARE: Final = {"postgresql": 8, "sqlite": 1}
+"""The first group has this part of the bytes. Each commit of SQLite writes the same pages of the indexes once more."""
 _LOOK: Final = 1_000
 """Batches whose sizes are asked for at once."""
 
@@ -50,13 +50,13 @@ class InboxReader:
     def take(self, limit: int) -> Group:
         """The oldest batches, up to `limit` of them and to some megabytes; empty only where the inbox is.
 
-        The first group is small and each next one twice as large: nothing is stored while the first is read, and a
-        group is stored in about the time in which one of twice its size is read. Raises StoreUnavailable.
+        With PostgreSQL the first group is small and each next one twice as large: nothing is stored while the first is
+        read, and a group is stored in about the time in which one of twice its size is read. Raises StoreUnavailable.
         """
         ahead, self._ahead = self._ahead, None
         group = ahead.group() if ahead is not None and ahead.is_for(limit) else None
         if group is None or not group.batches:
-            self._most = GROUP_BYTES // _FIRST_SHARE
+            self._most = GROUP_BYTES // _FIRST_SHARE[self._engine.dialect.name]
             group = self.read(limit, after=0)
         if group.is_full:
             self._most = min(2 * self._most, GROUP_BYTES)

@@ -10,7 +10,6 @@ import gc
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import date, datetime
 from typing import Final
 
@@ -49,7 +48,7 @@ class SqlRecordStore:
         `batches` is 0 only where the inbox was empty. Another ingest that runs meanwhile is waited for.
         Raises StoreUnavailable, and then nothing has changed.
         """
-        with _undisturbed(self._inbox):
+        with _undisturbed(self._inbox, turns=is_postgresql(self._engine)):
             while True:
                 try:
                     receipt = self._store(self._inbox.take(limit), now)
@@ -57,7 +56,7 @@ class SqlRecordStore:
                     self._inbox.forget()
                     raise
                 if receipt is not None:
-                    return replace(receipt, is_more=group.is_full)
+                    return receipt
                 self._inbox.forget()
 
     def counts(self) -> Mapping[str, int]:
@@ -72,7 +71,7 @@ class SqlRecordStore:
 
     def _store(self, group: Group, now: datetime) -> IngestReceipt | None:
         """What was stored, or None if another ingest took some of the batches first."""
-        batches, intake = group.batches, group.intake
+        batches, intake, is_full = group.batches, group.intake, group.is_full
         if not batches:
             return IngestReceipt(batches=0, stored={}, duplicate={}, quarantined={})
         months = months_of(intake.days(), now)
@@ -92,7 +91,11 @@ class SqlRecordStore:
         self._months |= months
         self._arms.remember(ingest.numbers)
         return IngestReceipt(
-            batches=len(batches), stored=ingest.stored, duplicate=ingest.duplicate, quarantined=ingest.quarantined
+            batches=len(batches),
+            stored=ingest.stored,
+            duplicate=ingest.duplicate,
+            quarantined=ingest.quarantined,
+            is_more=is_full,
         )
 
 
@@ -106,16 +109,17 @@ def _settled(ways: Bulk) -> Iterator[Bulk]:
 
 
 @contextmanager
-def _undisturbed(reader: InboxReader) -> Iterator[None]:
+def _undisturbed(reader: InboxReader, *, turns: bool) -> Iterator[None]:
     """No search for cycles meanwhile: it would walk over every record again and again, and there are none.
 
-    What is read ahead stays out of the search after the block, until nothing is. And quick turns: a thread that the
-    store has answered would wait five milliseconds for the one that reads ahead, at each statement, and the store with
-    it.
+    What is read ahead stays out of the search after the block, until nothing is. With `turns`, threads take quick
+    turns: one that PostgreSQL has answered would wait five milliseconds for the one that reads ahead, at each
+    statement, and the server with it.
     """
     was_on, interval = gc.isenabled(), sys.getswitchinterval()
     gc.disable()
-    sys.setswitchinterval(_TURN_SECONDS)
+    if turns:
+        sys.setswitchinterval(_TURN_SECONDS)
     try:
         yield
     finally:
