@@ -98,10 +98,10 @@ def test_none_of_many_rows_is_missing_or_twice(engine, number):
     with writing(engine) as connection:
         ways = bulk(connection)
         ways.append(TABLE, {"number": list(range(number)), "name": ["a"] * number})
-        alone = connection.execute(sa.select(TABLE.c.number)).scalars().all()
+        alone = ways.idle().execute(sa.select(TABLE.c.number)).scalars().all()
         connection.execute(sa.delete(TABLE))
         ways.append(TABLE, {"large": list(range(sum(heights)))}, of={"number": list(range(number))}, counts=heights)
-        found = connection.execute(sa.select(TABLE.c.number, TABLE.c.large).order_by(TABLE.c.large)).all()
+        found = ways.idle().execute(sa.select(TABLE.c.number, TABLE.c.large).order_by(TABLE.c.large)).all()
         connection.rollback()
     assert sorted(alone) == list(range(number))
     assert found == list(zip(chain.from_iterable(map(repeat, range(number), heights)), count(), strict=False))
