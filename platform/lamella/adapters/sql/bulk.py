@@ -81,7 +81,7 @@ class Bulk(Protocol):
         ...
 
     def find(self, column: sa.Column[Any], values: Column, wanted: Sequence[sa.Column[Any]]) -> Iterator[Any]:
-        """`wanted`, in the driver's own types, of the rows whose `column` has one of the values: bytes of one length."""
+        """`wanted`, as the driver gives it, of the rows whose `column` has one of the values: bytes of one length."""
         ...
 
     def remove(self, column: sa.Column[Any], values: Sequence[Any]) -> int:
