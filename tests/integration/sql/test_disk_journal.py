@@ -161,6 +161,16 @@ def test_closed_while_the_store_is_away_it_leaves_the_rest_to_the_next(engine, m
     assert files(folder) == []
 
 
+def test_a_file_does_not_grow_while_it_has_room(make, folder):
+    journal = make()
+    journal.append(b"one")
+    (path,) = folder.iterdir()
+    length = path.stat().st_size
+    for number in range(50):
+        journal.append(b"%d" % number)
+    assert path.stat().st_size == length == journal_module.SEGMENT_BYTES
+
+
 def test_a_closed_journal_ends_its_thread_and_opens_again(engine, make):
     journal = make()
     journal.append(b"one")

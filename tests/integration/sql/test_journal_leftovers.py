@@ -63,9 +63,9 @@ def bodies(engine):
         return [bytes(body) for body in connection.execute(sa.select(inbox.c.body).order_by(inbox.c.id)).scalars()]
 
 
-def segment_of(folder, *batches):
+def segment_of(folder, *batches, room=5_000):
     """A file with these batches, as the process that wrote it would leave it."""
-    segment = Segment.make(folder)
+    segment = Segment.make(folder, room=room)
     for batch in batches:
         segment.write([framed(Accepted(NOW, batch))])
     return segment
@@ -109,6 +109,18 @@ def test_an_heir_goes_on_where_the_dead_stopped_forwarding(engine, store, folder
     assert bodies(engine) == [b"two", b"three"]
 
 
+def test_a_head_that_a_power_cut_made_older_costs_no_batch(engine, store, folder):
+    segment = segment_of(folder, b"one", b"two")
+    path = segment.path
+    segment.abandon()
+    data = bytearray(path.read_bytes())
+    data[16:24] = data[8:16]
+    path.write_bytes(data)
+    Leftovers(folder, store).refresh()
+    assert bodies(engine) == [b"one", b"two"]
+    assert names(folder) == []
+
+
 def test_two_heirs_at_once_forward_it_once(engine, store, folder):
     segment_of(folder, *(b"%d" % number for number in range(50))).abandon()
     heirs = [threading.Thread(target=Leftovers(folder, store).refresh) for _ in range(6)]
@@ -131,16 +143,20 @@ def test_a_full_inbox_takes_what_it_can_and_the_rest_later(engine, folder):
     assert names(folder) == []
 
 
-@pytest.mark.parametrize("damage", ["torn", "flipped", "headless"])
-def test_what_is_damaged_is_set_aside_and_what_stands_before_it_arrives(engine, store, folder, damage):
-    segment = segment_of(folder, b"sound", b"also sound", b"broken")
+@pytest.mark.parametrize("room", [0, 5_000])
+@pytest.mark.parametrize("damage", ["torn", "flipped", "headless", "lost"])
+def test_what_is_damaged_is_set_aside_and_what_stands_before_it_arrives(engine, store, folder, damage, room):
+    segment = segment_of(folder, b"sound", b"also sound", b"broken", room=room)
+    end = segment.end
     path = segment.path
     segment.abandon()
     data = bytearray(path.read_bytes())
     if damage == "torn":
-        del data[-2:]
+        del data[end - 2 :]
     elif damage == "flipped":
-        data[-1] ^= 1
+        data[end - 1] ^= 1
+    elif damage == "lost":
+        data[end - len(framed(Accepted(NOW, b"broken"))) : end] = bytes(len(framed(Accepted(NOW, b"broken"))))
     else:
         data[0] ^= 1
     path.write_bytes(data)

@@ -21,7 +21,7 @@ from lamella.services.ports import Clock
 from lamella.services.record_ports import Accepted, Inbox
 
 SEGMENT_BYTES: Final = 16 * 1024 * 1024
-"""A file that is as long is followed by another."""
+"""A file has this length, and is followed by another when it is full."""
 READ_BYTES: Final = 1024 * 1024
 """What one transaction forwards at most."""
 PAUSE_SECONDS: Final = 0.05
@@ -147,8 +147,8 @@ class DiskJournal:
 
     def _segment(self) -> Segment:
         """The file to write, made where there is none or the last is long; and the thread runs."""
-        if not self._segments or self._segments[-1].size >= SEGMENT_BYTES:
-            segment = Segment.make(self._folder)
+        if not self._segments or self._segments[-1].end >= SEGMENT_BYTES:
+            segment = Segment.make(self._folder, room=SEGMENT_BYTES)
             with self._lock:
                 self._segments.append(segment)
         if self._thread is None:

@@ -39,14 +39,14 @@ class Leftovers:
     def waiting(self) -> int:
         """The bytes that are durable on this machine and not in the inbox."""
         found = filter(None, map(progress, self._paths()))
-        return sum(max(0, each.size - each.forwarded) for each in found)
+        return sum(max(0, each.end - each.forwarded) for each in found)
 
     def settle(self) -> None:
         """Returns once everything that was accepted before the call is in the inbox.
 
         Raises StoreUnavailable where that takes more than ten seconds.
         """
-        ends = {path: found.size for path in self._paths() if (found := progress(path)) is not None}
+        ends = {path: found.end for path in self._paths() if (found := progress(path)) is not None}
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while True:
             self.refresh()
@@ -64,19 +64,21 @@ class Leftovers:
     def _inherit(self, segment: Segment) -> None:
         is_kept = True
         try:
-            while segment.bytes_waiting:
+            while True:
                 batches, ends = segment.read(READ_BYTES)
                 if not batches:
-                    aside, is_kept = segment.set_aside(), False
-                    structlog.get_logger("lamella.journal").error("damaged; set aside", file=str(aside))
-                    return
+                    break
                 put = self._inbox.put(batches)
                 if put.taken:
                     segment.forward(ends[put.taken - 1], put.taken)
                 if put.taken < len(batches):
                     return
-            segment.remove()
             is_kept = False
+            if segment.is_damaged():
+                aside = segment.set_aside()
+                structlog.get_logger("lamella.journal").error("damaged; set aside", file=str(aside))
+            else:
+                segment.remove()
         finally:
             if is_kept:
                 segment.abandon()

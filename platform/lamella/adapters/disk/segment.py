@@ -1,9 +1,10 @@
 """One file of batches that are durable and not yet in the store, held by one process.
 
-A head of 16 bytes (a mark, and how far the file was forwarded), then frames: the length of the batch, the CRC-32 of
-moment and batch, the moment in microseconds since 1970, the batch. A frame that was torn by a power cut fails its
-check: the reader stops there, as nobody was answered for it. The process that writes the file holds a lock on it, which
-the kernel takes away however the process ends: who gets the lock may forward what is left.
+A head (a mark, how far the file was forwarded, where its last batch ends), then frames: the length of the batch, the
+CRC-32 of moment and batch, the moment in microseconds since 1970, the batch. The rest is zeros, written when the file
+is made: a file that grew with each write would have to flush its length each time. A frame that was torn by a power
+cut fails its check: the reader stops there, as nobody was answered for it. The process that writes the file holds a
+lock on it, which the kernel takes away however the process ends: who gets the lock may forward what is left.
 """
 
 import fcntl
@@ -21,7 +22,11 @@ from lamella.services.record_ports import Accepted
 
 SUFFIX: Final = ".journal"
 _MARK: Final = b"lamella1"
-_HEAD: Final = struct.Struct("<8sQ")
+_HEAD: Final = struct.Struct("<8sQQ")
+_PLACE: Final = struct.Struct("<Q")
+_FORWARDED: Final = 8
+_END: Final = 16
+_ZEROS: Final = bytes(1024 * 1024)
 _FRAME: Final = struct.Struct("<IIq")
 # Linux writes and flushes in one call; each call gives the GIL away and has to get it back.
 _FLUSHED: Final[int | None] = getattr(os, "RWF_DSYNC", None)
@@ -30,10 +35,10 @@ _MICRO: Final = timedelta(microseconds=1)
 
 
 class Progress(NamedTuple):
-    """How long a file is, and how far it was forwarded, in bytes."""
+    """How far a file was forwarded, and where its last batch ends, in bytes."""
 
-    size: int
     forwarded: int
+    end: int
 
 
 def framed(batch: Accepted) -> bytes:
@@ -43,19 +48,19 @@ def framed(batch: Accepted) -> bytes:
 
 
 class Segment:
-    """A file whose lock this process holds: `size` bytes are durable, `forwarded` are in the store.
+    """A file whose lock this process holds: what is before `forwarded` is in the store, nothing stands beyond `end`.
 
     One thread may write while another reads and forwards.
     """
 
-    def __init__(self, path: Path, descriptor: int, *, size: int, forwarded: int) -> None:
-        self.path, self.size, self.forwarded = path, size, forwarded
+    def __init__(self, path: Path, descriptor: int, *, forwarded: int, end: int) -> None:
+        self.path, self.forwarded, self.end = path, forwarded, end
         self._descriptor = descriptor
         self._written, self._taken = 0, 0
 
     @classmethod
-    def make(cls, folder: Path) -> Self:
-        """A new, empty file in `folder`, which is made where it is missing. Raises OSError."""
+    def make(cls, folder: Path, *, room: int = 0) -> Self:
+        """A new file with room for so many bytes in `folder`, which is made where it is missing. Raises OSError."""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = folder / f"{time.time_ns():x}-{os.getpid()}{SUFFIX}"
         # Nobody sees the file before it is locked: it would look like one whose process died.
@@ -63,7 +68,9 @@ class Segment:
         descriptor = os.open(hidden, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-            os.pwrite(descriptor, _HEAD.pack(_MARK, _HEAD.size), 0)
+            os.pwrite(descriptor, _HEAD.pack(_MARK, _HEAD.size, _HEAD.size), 0)
+            for at in range(_HEAD.size, room, len(_ZEROS)):
+                os.pwrite(descriptor, _ZEROS[: room - at], at)
             os.fsync(descriptor)
             hidden.rename(path)
             _sync(folder)
@@ -71,7 +78,7 @@ class Segment:
             os.close(descriptor)
             hidden.unlink(missing_ok=True)
             raise
-        return cls(path, descriptor, size=_HEAD.size, forwarded=_HEAD.size)
+        return cls(path, descriptor, forwarded=_HEAD.size, end=_HEAD.size)
 
     @classmethod
     def left(cls, path: Path) -> Self | None:
@@ -88,7 +95,8 @@ class Segment:
         if os.fstat(descriptor).st_nlink == 0:  # another heir was faster
             os.close(descriptor)
             return None
-        return cls(path, descriptor, size=os.fstat(descriptor).st_size, forwarded=_forwarded(descriptor))
+        # The head may be older than the last batches: as far as there are sound ones they count.
+        return cls(path, descriptor, forwarded=_progress(descriptor).forwarded, end=os.fstat(descriptor).st_size)
 
     @property
     def waiting(self) -> int:
@@ -97,25 +105,24 @@ class Segment:
 
     @property
     def bytes_waiting(self) -> int:
-        """What is durable here and not in the store."""
-        return self.size - self.forwarded
+        """What is durable here and not in the store; with zeros at the end, where the file was found."""
+        return self.end - self.forwarded
 
     def write(self, frames: Sequence[bytes]) -> None:
-        """Returns once the frames are on disk. Raises OSError, and then they are not in the file."""
+        """Returns once the frames are on disk. Raises OSError, and then they do not count."""
         data = b"".join(frames)
         try:
-            _write_durably(self._descriptor, data, self.size)
+            _write_durably(self._descriptor, data, self.end)
         except OSError:
-            os.ftruncate(self._descriptor, self.size)
+            with suppress(OSError):
+                os.pwrite(self._descriptor, _ZEROS[: _FRAME.size], self.end)
             raise
-        self.size += len(data)
+        self.end += len(data)
+        os.pwrite(self._descriptor, _PLACE.pack(self.end), _END)
         self._written += len(frames)
 
     def read(self, limit: int) -> tuple[Sequence[Accepted], Sequence[int]]:
-        """The oldest batches that wait, of up to `limit` bytes but at least one, and where each of them ends.
-
-        None, where some bytes wait, means that they are damaged.
-        """
+        """The oldest batches that wait, of up to `limit` bytes but at least one, and where each of them ends."""
         least = _FRAME.size
         head = os.pread(self._descriptor, least, self.forwarded)
         if len(head) == least:
@@ -123,6 +130,11 @@ class Segment:
         data = os.pread(self._descriptor, min(self.bytes_waiting, max(limit, least)), self.forwarded)
         found = list(_frames(data))
         return [batch for batch, _ in found], [self.forwarded + end for _, end in found]
+
+    def is_damaged(self) -> bool:
+        """Whether something that is no sound batch stands where the next one would."""
+        rest = os.pread(self._descriptor, _FRAME.size, self.forwarded)
+        return any(rest) or _progress(self._descriptor).end > self.forwarded
 
     def forward(self, end: int, count: int) -> None:
         """Notes that `count` batches more, up to `end`, are in the store.
@@ -132,7 +144,7 @@ class Segment:
         self.forwarded = end
         self._taken += count
         with suppress(OSError):
-            os.pwrite(self._descriptor, _HEAD.pack(_MARK, end), 0)
+            os.pwrite(self._descriptor, _PLACE.pack(end), _FORWARDED)
 
     def remove(self) -> None:
         """Deletes the file and lets go of it."""
@@ -158,7 +170,7 @@ def progress(path: Path) -> Progress | None:
     except OSError:
         return None
     try:
-        return Progress(os.fstat(descriptor).st_size, _forwarded(descriptor))
+        return _progress(descriptor)
     finally:
         os.close(descriptor)
 
@@ -175,10 +187,13 @@ def _write_durably(descriptor: int, data: bytes, at: int) -> None:
         os.fsync(descriptor)
 
 
-def _forwarded(descriptor: int) -> int:
-    """How far the file was forwarded; 0 where it has no head of ours."""
+def _progress(descriptor: int) -> Progress:
+    """What the head says; nothing where it is none of ours."""
     head = os.pread(descriptor, _HEAD.size, 0)
-    return int(_HEAD.unpack(head)[1]) if len(head) == _HEAD.size and head.startswith(_MARK) else 0
+    if len(head) < _HEAD.size or not head.startswith(_MARK):
+        return Progress(0, 0)
+    _, forwarded, end = _HEAD.unpack(head)
+    return Progress(forwarded, end)
 
 
 def _frames(data: bytes) -> Iterator[tuple[Accepted, int]]:
