@@ -10,6 +10,7 @@ from flask import Response
 
 from lamella import __version__
 from lamella.bootstrap.web import Services
+from lamella.services.keys import COLLECTOR
 from lamella.services.rates import Rates
 from lamella.web.api import (
     collecting,
@@ -158,7 +159,13 @@ def create_app(services: Services, *, secret: bytes) -> APIFlask:
             most_bytes=BODY_LIMITS["recommendations.recommend"],
             status=HTTPStatus.OK,
             answer=partial(recommendations.recommended, services, telemetry),
-        )
+        ),
+        "/v1/events": Course(
+            role=COLLECTOR,
+            most_bytes=BODY_LIMITS["serving.take_events"],
+            status=HTTPStatus.ACCEPTED,
+            answer=partial(serving.taken, services, telemetry),
+        ),
     }
     # Assigned as Flask documents it for middleware, so that the test client takes the lane too.
     headers = {**pages.HEADERS, **vary(services.settings.origins)}

@@ -33,6 +33,7 @@ class Tallies:
 
     def __init__(self) -> None:
         self._counted: deque[Counter] = deque()
+        self._added: deque[tuple[Counter, int]] = deque()
         self._timed: deque[tuple[Timings, float]] = deque()
         self._lock = threading.Lock()
 
@@ -41,6 +42,13 @@ class Tallies:
         self._counted.extend(counters)
         if len(self._counted) > _MOST:
             self.flush()
+
+    def add(self, counter: Counter, amount: int) -> None:
+        """Adds `amount`."""
+        if amount:
+            self._added.append((counter, amount))
+            if len(self._added) > _MOST:
+                self.flush()
 
     def time(self, timings: Timings, seconds: float) -> None:
         """Adds an observation."""
@@ -53,7 +61,10 @@ class Tallies:
         with self._lock:
             counted = [self._counted.popleft() for _ in range(len(self._counted))]
             timed = [self._timed.popleft() for _ in range(len(self._timed))]
-            for counter, times in Multiset(counted).items():
+            sums = Multiset(counted)
+            for counter, amount in (self._added.popleft() for _ in range(len(self._added))):
+                sums[counter] += amount
+            for counter, times in sums.items():
                 counter.inc(times)
             amounts: dict[Timings, list[float]] = defaultdict(list)
             for timings, seconds in timed:

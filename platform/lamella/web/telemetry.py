@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from lamella.services.ids import new_id
+from lamella.services.recording import Receipt
 from lamella.web.model_metrics import ModelMetrics
 from lamella.web.tallies import Tallies, Timings
 
@@ -72,6 +73,7 @@ class Telemetry:
             multiprocess_mode="livemin",
         )
         self._tallies = Tallies()
+        self._outcomes = [self.events.labels(each) for each in ("accepted", "duplicate", "rejected")]
         # Looking a child up by its labels costs more than counting.
         self._finished: dict[tuple[str, str, int], tuple[Counter, Timings]] = {}
         self._appended: dict[str, Counter] = {}
@@ -111,6 +113,15 @@ class Telemetry:
         if child is None:
             child = self._served[experiment, variant] = self.recommendations.labels(experiment, variant)
         self._tallies.count(child)
+
+    def took(self, receipt: Receipt) -> None:
+        """Counts what became of the events of a call."""
+        for counter, amount in zip(
+            self._outcomes, (receipt.accepted, receipt.duplicate, len(receipt.rejected)), strict=True
+        ):
+            self._tallies.add(counter, amount)
+        for each in receipt.rejected:
+            self._tallies.count(self.rejections.labels(each.code))
 
     def refresh(self) -> None:
         """Brings what requests have counted to the metrics, where other processes see it."""

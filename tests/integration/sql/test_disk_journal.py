@@ -172,10 +172,11 @@ def test_a_file_does_not_grow_while_it_has_room(make, folder):
 
 
 def test_a_closed_journal_ends_its_thread_and_opens_again(engine, make):
-    journal = make()
+    journal, others = make(), set(threading.enumerate())
     journal.append(b"one")
+    assert set(threading.enumerate()) - others
     journal.close()
-    assert not any(thread.name == "lamella-journal" for thread in threading.enumerate())
+    assert not set(threading.enumerate()) - others
     journal.append(b"two")
     assert journal.flush()
     assert bodies(engine) == [b"one", b"two"]

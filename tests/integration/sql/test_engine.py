@@ -1,10 +1,11 @@
 import sqlite3
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 import sqlalchemy as sa
 
-from lamella.adapters.sql.engine import create_engine, snapshot, writing
+from lamella.adapters.sql.engine import create_engine, look, snapshot, writing
 from lamella.adapters.sql.schema import item
 from lamella.errors import InvalidSettings, StoreNotMigrated, StoreUnavailable
 
@@ -40,6 +41,41 @@ def test_a_snapshot_does_not_see_what_is_committed_meanwhile(engine):
         assert reader.execute(count).scalar() == 0
     with snapshot(engine) as reader:
         assert reader.execute(count).scalar() == 1
+
+
+def how_many(connection) -> int:
+    return connection.scalar(sa.select(sa.func.count()).select_from(item))
+
+
+def test_a_look_leaves_the_connection_as_it_was(engine):
+    assert look(engine, how_many) == 0
+    # The pool gives the same connection again: what is written must still be undone as a whole.
+    with pytest.raises(sa.exc.IntegrityError), writing(engine) as connection:
+        connection.execute(sa.insert(item), [VALUES, VALUES])
+    assert look(engine, how_many) == 0
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_a_look_by_connections_that_the_server_ended_finds_what_is_there(pg_database_url, number):
+    engine, other = create_engine(pg_database_url), create_engine(pg_database_url)
+    with ExitStack() as stack:
+        for _ in range(number):
+            stack.enter_context(engine.connect()).scalar(sa.text("SELECT 1"))
+    with other.connect() as connection:
+        connection.exec_driver_sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    other.dispose()
+    assert [look(engine, how_many) for _ in range(number)] == [0] * number
+    engine.dispose()
+
+
+def test_a_look_at_a_store_that_is_away_says_so():
+    engine = create_engine("postgresql://nobody@127.0.0.1:1/none")
+    with pytest.raises(StoreUnavailable, match="LAMELLA_DATABASE_URL"):
+        look(engine, how_many)
+    engine.dispose()
 
 
 def test_sqlite_writes_through_to_the_disk_and_enforces_keys(sqlite_database_url):

@@ -7,6 +7,7 @@ from lamella.errors import Overloaded
 from lamella.web.app import EVALUATION_BYTES
 
 PATH = "/v1/recommendations"
+EVENTS = "/v1/events"
 # Flask's own way: the lane leaves requests with an Origin to it.
 FLASK = {"Origin": "https://shop.example"}
 BODIES = {
@@ -19,12 +20,27 @@ BODIES = {
 }
 
 
-def both(lab, *, data: bytes, **headers: str):
+NOW = "2026-03-02T08:00:00Z"
+CLICK = {"kind": "click", "event_id": "e-1", "unit": "ann", "request_id": "r-1", "item": "item-01", "time": NOW}
+CALLS = {
+    "one": {"events": [CLICK]},
+    "good and bad": {"events": [CLICK, {**CLICK, "event_id": "e-2", "kind": "glance"}, 7, CLICK], "sent_at": NOW},
+    "none": {"events": []},
+    "no list": {"events": {}},
+    "unknown field": {"events": [], "colour": "red"},
+    "bad sent_at": {"events": [CLICK], "sent_at": "noon"},
+    "too many": {"events": [CLICK] * 1_001},
+}
+
+
+def post(lab, *, data: bytes, path: str = PATH, role: str = "client", **headers: str):
+    wanted = {**lab.bearer(role), "Content-Type": "application/json", "X-Request-Id": "same", **headers}
+    return lab.client().post(path, data=data, headers=wanted)
+
+
+def both(lab, *, data: bytes, path: str = PATH, **headers: str):
     """The same request by the lane and by Flask."""
-    wanted = {**lab.bearer("client"), "Content-Type": "application/json", "X-Request-Id": "same", **headers}
-    lane = lab.client().post(PATH, data=data, headers=wanted)
-    flask = lab.client().post(PATH, data=data, headers={**wanted, **FLASK})
-    return lane, flask
+    return post(lab, data=data, path=path, **headers), post(lab, data=data, path=path, **{**headers, **FLASK})
 
 
 def without_id(body: bytes) -> dict[str, object]:
@@ -39,9 +55,32 @@ def test_both_ways_answer_alike(lab, name):
     assert dict(lane.headers) == {**flask.headers, "Content-Length": lane.headers["Content-Length"]}
 
 
+@pytest.mark.parametrize("role", ["client", "collector"])
+@pytest.mark.parametrize("name", CALLS)
+def test_both_ways_take_events_alike(make, name, role):
+    """Each in an installation of its own: the second of two would be told that the first was there."""
+    data = orjson.dumps(CALLS[name])
+    lane = post(make(), data=data, path=EVENTS, role=role)
+    flask = post(make(), data=data, path=EVENTS, role=role, **FLASK)
+    assert lane.status_code == flask.status_code
+    assert lane.json == flask.json
+    assert dict(lane.headers) == {**flask.headers, "Content-Length": lane.headers["Content-Length"]}
+
+
+def test_events_are_counted_whichever_way_they_come(lab):
+    both(lab, data=orjson.dumps(CALLS["good and bad"]), path=EVENTS)
+    numbers = lab.client().get("/metrics").text
+    assert 'lamella_events_total{outcome="accepted"} 1.0' in numbers
+    assert 'lamella_events_total{outcome="duplicate"} 3.0' in numbers
+    assert 'lamella_events_total{outcome="rejected"} 4.0' in numbers
+    assert 'lamella_events_rejected_total{reason="unknown_kind"} 2.0' in numbers
+    assert f'lamella_requests_total{{method="POST",route="{EVENTS}",status="202"}} 2.0' in numbers
+
+
+@pytest.mark.parametrize("path", [PATH, EVENTS])
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b'{"unit": NaN}', b"\xff"])
-def test_both_ways_refuse_a_malformed_body_alike(lab, data):
-    lane, flask = both(lab, data=data)
+def test_both_ways_refuse_a_malformed_body_alike(lab, data, path):
+    lane, flask = both(lab, data=data, path=path)
     assert (lane.status_code, lane.data) == (flask.status_code, flask.data) == (400, flask.data)
 
 
@@ -92,3 +131,4 @@ def test_the_lane_answers_by_itself(lab, monkeypatch):
     """Guards the tests above: were every request left to Flask, they would all pass."""
     monkeypatch.setattr(lab.app, "full_dispatch_request", lambda *_: 1 / 0)
     assert lab.call("POST", PATH, role="client", json={"unit": "ann"}).status_code == 200
+    assert lab.call("POST", EVENTS, role="collector", json={"events": [CLICK]}).status_code == 202

@@ -21,6 +21,18 @@ def test_counts_arrive_at_the_flush_and_once() -> None:
         assert (registry.get_sample_value("one_total"), registry.get_sample_value("other_total")) == (2, 1)
 
 
+def test_amounts_are_added_to_what_was_counted_one_by_one() -> None:
+    registry, tallies = CollectorRegistry(), Tallies()
+    counter = Counter("one", "One.", registry=registry)
+    tallies.count(counter)
+    tallies.add(counter, 40)
+    tallies.add(counter, 0)
+    tallies.add(counter, 2)
+    for _ in range(2):
+        tallies.flush()
+        assert registry.get_sample_value("one_total") == 43
+
+
 def test_times_fall_into_the_buckets_that_a_histogram_puts_them_in() -> None:
     registry, tallies = CollectorRegistry(), Tallies()
     summed = Timings("summed", "Summed.", ["route"], buckets=BUCKETS, registry=registry).labels("a")
@@ -65,3 +77,6 @@ def test_what_nobody_flushes_does_not_grow_for_ever() -> None:
     for _ in range(10_001):
         tallies.count(counter)
     assert registry.get_sample_value("one_total") == 10_001
+    for _ in range(10_001):
+        tallies.add(counter, 2)
+    assert registry.get_sample_value("one_total") == 30_003

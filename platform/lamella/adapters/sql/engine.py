@@ -1,17 +1,20 @@
 """Connections to the store: PostgreSQL or SQLite, with errors in lamella's own words.
 
-Three views of one pool: the engine itself for single reads, `writing` for a transaction that may change something
-(SQLite takes its write lock at BEGIN, so that it never fails half-way), `snapshot` for several reads that must agree.
+Four views of one pool: the engine itself for single reads, `look` for one that requests wait for, `writing` for a
+transaction that may change something (SQLite takes its write lock at BEGIN, so that it never fails half-way),
+`snapshot` for several reads that must agree.
 """
 
 import hashlib
 import os
 import sqlite3
+import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, TypeVar
 
 import psycopg
 import sqlalchemy as sa
@@ -25,6 +28,8 @@ SQLITE_WAIT_SECONDS: Final = 30.0
 _WAL_PAGES: Final = 8_000
 """How long the log grows before it is moved into the file: 32 MB."""
 _WRITING: Final = "lamella_writing"
+_look_out: Final = threading.local()
+T = TypeVar("T")
 _engines: Final[weakref.WeakSet[sa.Engine]] = weakref.WeakSet()
 
 
@@ -42,12 +47,36 @@ def create_engine(url: str, *, pool_size: int = 8) -> sa.Engine:
         event.listen(engine, "begin", _begin_sqlite)
     else:
         connect = {"connect_timeout": 5, "application_name": "lamella", "options": "-c timezone=UTC"}
-        engine = sa.create_engine(
-            target, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True, connect_args=connect
-        )
+        engine = sa.create_engine(target, pool_size=pool_size, max_overflow=pool_size, connect_args=connect)
+        event.listen(engine, "checkout", partial(_check_life, engine.dialect))
     event.listen(engine, "handle_error", _translate)
     _engines.add(engine)
     return engine
+
+
+def look(engine: sa.Engine, read: Callable[[sa.Connection], T]) -> T:
+    """What `read` finds with one statement, in as few round trips as can be: requests wait for it.
+
+    On PostgreSQL nothing asks first whether the connection lives, and no BEGIN and ROLLBACK stand around the statement;
+    one that has died in the pool costs a second try. Raises StoreUnavailable or StoreNotMigrated.
+    """
+    if is_postgresql(engine):
+        try:
+            return _look(engine, read, is_trusting=True)
+        except StoreUnavailable:
+            pass
+    return _look(engine, read, is_trusting=False)
+
+
+def _look(engine: sa.Engine, read: Callable[[sa.Connection], T], *, is_trusting: bool) -> T:
+    _look_out.is_off = is_trusting
+    try:
+        with engine.connect() as connection:
+            if is_postgresql(engine):
+                connection.execution_options(isolation_level="AUTOCOMMIT")
+            return read(connection)
+    finally:
+        _look_out.is_off = False
 
 
 @contextmanager
@@ -122,6 +151,16 @@ def _unit_block(unit: str) -> int:
     return hashlib.md5(unit.encode(), usedforsecurity=False).digest()[0]
 
 
+def _check_life(dialect: sa.Dialect, connection: Any, _record: object, _proxy: object) -> None:
+    """Makes the pool replace its connections where this one has died; what `Pool` calls a pre-ping, but for looks."""
+    if getattr(_look_out, "is_off", False):
+        return
+    try:
+        dialect.do_ping(connection)
+    except psycopg.Error as error:
+        raise sa.exc.InvalidatePoolError from error
+
+
 def _turn_on_wal(connection: sqlite3.Connection) -> None:
     """Changing the mode does not wait for other connections by itself, whatever the time-out."""
     end = time.monotonic() + SQLITE_WAIT_SECONDS
@@ -143,8 +182,6 @@ def _begin_sqlite(connection: sa.Connection) -> None:
 
 def _translate(context: sa.ExceptionContext) -> None:
     """Turns what the drivers raise for a store that is away, or not ours, into errors of lamella."""
-    if context.is_pre_ping:
-        return  # the pool replaces the connection by itself
     original = context.original_exception
     engine = context.engine
     url = shown(engine.url) if engine is not None else context.dialect.name

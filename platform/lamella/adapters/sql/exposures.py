@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import sqlalchemy as sa
 
+from lamella.adapters.sql.engine import look
 from lamella.adapters.sql.schema import exposure
 
 
@@ -18,5 +19,5 @@ class SqlStickyStore:
         wanted = sa.select(exposure.c.phase, exposure.c.variant).where(
             exposure.c.phase.in_(phases), exposure.c.unit == unit, exposure.c.counted
         )
-        with self._engine.connect() as connection:
-            return {row.phase: row.variant for row in connection.execute(wanted)}
+        rows = look(self._engine, lambda connection: connection.execute(wanted).all())
+        return {row.phase: row.variant for row in rows}

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from lamella.adapters.sql.engine import writing
+from lamella.adapters.sql.engine import look, writing
 from lamella.adapters.sql.schema import api_key
 from lamella.errors import Conflict, NotFound
 from lamella.services.ports import Principal
@@ -43,8 +43,7 @@ class SqlKeyStore:
     def find(self, digest: bytes) -> Principal | None:
         """Whose key has this digest; None for an unknown or revoked one."""
         statement = _HOLDERS.where(api_key.c.digest == digest)
-        with self._engine.connect() as connection:
-            row = connection.execute(statement).one_or_none()
+        row = look(self._engine, lambda connection: connection.execute(statement).one_or_none())
         return None if row is None else _holder(row)
 
     def revoke(self, name: str, *, at: datetime) -> None:

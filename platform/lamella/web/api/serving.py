@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 
 import orjson
 from apiflask import APIBlueprint
@@ -14,7 +15,7 @@ from lamella.web.auth import needs
 from lamella.web.parsing import parse_events
 from lamella.web.requests import read_events
 from lamella.web.telemetry import Telemetry
-from lamella.web.wiring import services, telemetry
+from lamella.web.wiring import Services, services, telemetry
 
 blueprint = APIBlueprint("serving", __name__, url_prefix="/v1", tag="Serving")
 
@@ -24,25 +25,27 @@ blueprint = APIBlueprint("serving", __name__, url_prefix="/v1", tag="Serving")
 @needs(COLLECTOR, is_key_in_query=True)
 def take_events() -> ResponseReturnValue:
     """Takes clicks, reads, interactions, custom numbers and exposures; each is accepted, duplicate or rejected."""
-    events, sent_at = parse_events(read_events(request.get_data()))
-    with counting_appends(telemetry(), "events"):
-        receipt = services().recording.events(events, sent_at=sent_at)
-    numbers = telemetry()
-    numbers.events.labels("accepted").inc(receipt.accepted)
-    numbers.events.labels("duplicate").inc(receipt.duplicate)
-    numbers.events.labels("rejected").inc(len(receipt.rejected))
-    for each in receipt.rejected:
-        numbers.rejections.labels(each.code).inc()
-    document = {
-        "accepted": receipt.accepted,
-        "duplicate": receipt.duplicate,
-        "verdicts": receipt.verdicts,
-        "rejected": [
-            {"index": each.index, "event_id": each.event_id, "code": each.code, "reason": each.reason}
-            for each in receipt.rejected
-        ],
-    }
-    return Response(orjson.dumps(document), status=202, content_type="application/json")
+    document = taken(services(), telemetry(), request.get_data())
+    return Response(document, status=HTTPStatus.ACCEPTED, content_type="application/json")
+
+
+def taken(services: Services, telemetry: Telemetry, body: bytes) -> bytes:
+    """What became of the events of a body, as JSON; it is durable. Raises what is wrong with the body as a whole."""
+    events, sent_at = parse_events(read_events(body))
+    with counting_appends(telemetry, "events"):
+        receipt = services.recording.events(events, sent_at=sent_at)
+    telemetry.took(receipt)
+    return orjson.dumps(
+        {
+            "accepted": receipt.accepted,
+            "duplicate": receipt.duplicate,
+            "verdicts": receipt.verdicts,
+            "rejected": [
+                {"index": each.index, "event_id": each.event_id, "code": each.code, "reason": each.reason}
+                for each in receipt.rejected
+            ],
+        }
+    )
 
 
 @contextmanager
