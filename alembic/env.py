@@ -7,9 +7,9 @@ from typing import Final
 
 import sqlalchemy as sa
 from alembic import context
-from sqlalchemy.schema import Index, SchemaItem
+from sqlalchemy.schema import SchemaItem
 
-from lamella.adapters.sql import admin_schema, kept_schema, shadow_schema  # noqa: F401 - they bring their tables
+from lamella.adapters.sql import admin_schema, history_schema, kept_schema, shadow_schema  # noqa: F401 - their tables
 from lamella.adapters.sql.engine import create_engine, writing
 from lamella.adapters.sql.schema import FACTS, metadata
 from lamella.config import Settings
@@ -25,12 +25,8 @@ def is_ours(name: str | None, kind: str, _parents: MutableMapping[str, str | Non
 
 def belongs(thing: SchemaItem, *_other: object) -> bool:
     """Whether autogenerate compares the thing: not what the schema has for the other kind of store only."""
-    is_index = isinstance(thing, Index)
-    return not (
-        is_index
-        and context.get_context().dialect.name == "sqlite"
-        and thing.dialect_options["postgresql"]["using"] == "brin"
-    )
+    name = context.get_context().dialect.name
+    return thing.info.get("store", name) == name
 
 
 def run(connection: sa.Connection) -> None:

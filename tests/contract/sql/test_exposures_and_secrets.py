@@ -1,13 +1,12 @@
 """What assignment and recommenders ask of the SQL store, on SQLite and PostgreSQL."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
 from lamella.adapters.sql.configuration import SqlConfigurationStore
 from lamella.adapters.sql.exposures import SqlStickyStore
-from lamella.adapters.sql.histories import SqlHistoryStore
-from lamella.adapters.sql.schema import click, exposure, read
+from lamella.adapters.sql.schema import exposure
 from lamella.adapters.sql.secrets import SqlSecretStore
 from lamella.experiments.model import BucketRange, Configuration, Domain, Holdout, Layer
 
@@ -53,22 +52,3 @@ def test_domains_and_holdouts_are_stored_with_their_revisions(engine: sa.Engine)
         ("domain", "half"),
         ("holdout", "quarter"),
     }
-
-
-def test_a_history_holds_the_last_different_items_oldest_first(engine: sa.Engine) -> None:
-    reads = [("ann", "a", 1), ("ann", "b", 2), ("ann", "a", 3), ("bob", "z", 4), ("ann", "d", 6)]
-    clicks = [("ann", "c", 5), ("ann", "b", 0)]
-    with engine.begin() as connection:
-        for fact, rows, extra in ((read, reads, {"read_seconds": 1.0}), (click, clicks, {})):
-            connection.execute(
-                sa.insert(fact),
-                [
-                    {"time": AT + timedelta(minutes=minute), "request_id": "r", "unit": unit, "arm": 1,
-                     "event_id": f"{unit}-{item}-{minute}", "item": item, **extra}
-                    for unit, item, minute in rows
-                ],
-            )  # fmt: skip
-    store = SqlHistoryStore(engine)
-    assert store.last_reads("ann", limit=50) == ["b", "a", "c", "d"]
-    assert store.last_reads("ann", limit=2) == ["c", "d"]
-    assert store.last_reads("读者", limit=5) == []

@@ -14,6 +14,7 @@ from lamella.adapters.sql.inbox_reader import InboxReader
 from lamella.adapters.sql.journal import SqlJournal
 from lamella.adapters.sql.receipts import SqlReceipts
 from lamella.adapters.sql.record import SqlRecordStore
+from lamella.adapters.sql.schema import event_receipt
 from lamella.adapters.sql.types import UTCDateTime
 from lamella.errors import StoreNotMigrated
 from lamella.events.codec import encode
@@ -105,6 +106,18 @@ def test_none_of_many_rows_is_missing_or_twice(engine, number):
         connection.rollback()
     assert sorted(alone) == list(range(number))
     assert found == list(zip(chain.from_iterable(map(repeat, range(number), heights)), count(), strict=False))
+
+
+def test_rows_are_claimed_all_or_none(engine):
+    digests = [bytes([each]) * 16 for each in range(50)]
+    with writing(engine) as connection:
+        ways = bulk(connection)
+        assert ways.claim(event_receipt, {"digest": digests[:30]})
+        assert not ways.claim(event_receipt, {"digest": digests[20:]})
+        assert ways.claim(event_receipt, {"digest": digests[30:40]})
+        found = ways.idle().execute(sa.select(event_receipt.c.digest)).scalars().all()
+        connection.rollback()
+    assert sorted(map(bytes, found)) == digests[:40]
 
 
 def test_a_look_up_in_a_file_without_schema_says_so(tmp_path):

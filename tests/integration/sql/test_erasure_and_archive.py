@@ -14,7 +14,8 @@ from lamella.adapters.sql.erasure import SqlUnitRecords
 from lamella.adapters.sql.journal import SqlJournal
 from lamella.adapters.sql.record import SqlRecordStore
 from lamella.adapters.sql.retention import SqlOldFacts
-from lamella.adapters.sql.schema import FACTS, metadata
+from lamella.adapters.sql.schema import FACTS
+from lamella.adapters.sql.tables import tables_of
 from lamella.errors import ArchiveCorrupt, InvalidEvent
 from lamella.events.codec import encode, fault_of
 from lamella.events.contract import Custom, Exposed
@@ -151,7 +152,7 @@ def mentions(lab, text):
     """Every table and file that holds the text in any column."""
     found = set()
     with lab.engine.connect() as connection:
-        for table in metadata.sorted_tables:
+        for table in tables_of(lab.engine.dialect.name):
             for row in connection.execute(sa.select(table)):
                 if any(text in (bytes(v).decode(errors="replace") if isinstance(v, bytes) else str(v)) for v in row):
                     found.add(table.name)

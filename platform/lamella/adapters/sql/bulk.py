@@ -53,6 +53,9 @@ class Bulk(Protocol):
     insert: Any
     """The dialect's INSERT, which knows ON CONFLICT."""
 
+    indexes_units: bool
+    """Whether reads and clicks can be found by unit; otherwise ingest chains them."""
+
     def moments(self, micros: Integers) -> Column:
         """Times, given in microseconds since 1970, as a row of this store takes them."""
         ...
@@ -106,6 +109,7 @@ class PostgreSQLBulk:
     """Binary COPY; look-ups by one array parameter."""
 
     insert = staticmethod(postgresql.insert)
+    indexes_units = True
 
     def __init__(self, connection: sa.Connection) -> None:
         self._connection = connection

@@ -16,7 +16,8 @@ from lamella.adapters.sql.changes import forget
 from lamella.adapters.sql.engine import is_postgresql, snapshot
 from lamella.adapters.sql.keeping import SqlKeptStore
 from lamella.adapters.sql.locks import ingesting
-from lamella.adapters.sql.schema import inbox, metadata, quarantine, slate_receipt
+from lamella.adapters.sql.schema import inbox, quarantine, slate_receipt
+from lamella.adapters.sql.tables import tables_of
 from lamella.experiments.model import Json
 from lamella.services.ports import Clock
 
@@ -34,7 +35,7 @@ class SqlUnitRecords:
         """The unit's rows by table, at one moment; tables without any are left out."""
         found: dict[str, Sequence[Mapping[str, Json]]] = {}
         with snapshot(self._engine) as connection:
-            for table in _tables():
+            for table in _tables(connection):
                 rows = connection.execute(sa.select(table).where(table.c.unit == unit)).mappings()
                 found[str(table.name)] = [{str(name): _plain(value) for name, value in row.items()} for row in rows]
             refused = connection.execute(sa.select(quarantine).where(_mentions(connection, quarantine.c.body, unit)))
@@ -59,7 +60,7 @@ class SqlUnitRecords:
             gone["quarantine"] = _clear(connection, unit)
             nameless = sa.update(slate_receipt).where(slate_receipt.c.unit == unit).values(unit="")
             gone["slate_receipt"] = connection.execute(nameless).rowcount
-            for table in _tables():
+            for table in _tables(connection):
                 if table is not slate_receipt and table not in _NOTES:
                     number = connection.execute(sa.delete(table).where(table.c.unit == unit)).rowcount
                     gone[str(table.name)] = gone.get(str(table.name), 0) + number
@@ -68,8 +69,8 @@ class SqlUnitRecords:
         return {name: number for name, number in gone.items() if number}
 
 
-def _tables() -> Iterator[sa.Table]:
-    return (table for table in metadata.sorted_tables if "unit" in table.c)
+def _tables(connection: sa.Connection) -> Iterator[sa.Table]:
+    return (table for table in tables_of(connection.dialect.name) if "unit" in table.c)
 
 
 def _mentions(connection: sa.Connection, body: sa.Column[Any], unit: str) -> sa.ColumnElement[bool]:

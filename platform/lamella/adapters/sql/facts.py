@@ -18,6 +18,7 @@ from lamella.adapters.sql.event_frame import EXTRAS, Events
 from lamella.adapters.sql.intake import Intake
 from lamella.adapters.sql.kept_schema import told
 from lamella.adapters.sql.quarantining import ERASED, UNIT_MISMATCH, UNKNOWN_REQUEST, Quarantine, Refusal
+from lamella.adapters.sql.reading import READING, Reading
 from lamella.adapters.sql.receiving import Mask, Receiving
 from lamella.adapters.sql.schema import (
     click,
@@ -55,7 +56,7 @@ class Ingest:
 
     def __init__(self, ways: Bulk, arms: Arms, now: datetime, receiving: Receiving, tallies: Tallies) -> None:
         self._ways, self._arms, self._now, self._receiving = ways, arms, now, receiving
-        self._totals, self._tallies = Totals(ways), tallies
+        self._totals, self._tallies, self._reading = Totals(ways), tallies, Reading(ways)
         self.numbers: dict[tuple[Exposed, ...], int] = {}
         self.stored: Counter[str] = Counter()
         self.duplicate: Counter[str] = Counter()
@@ -87,6 +88,7 @@ class Ingest:
         # Before the totals: what a flag changes is noted from the exposures as they were.
         self._tallies.store(self._ways)
         self._totals.store()
+        self._reading.store()
         self.duplicate += intake.duplicate
 
     def _new_slates(self, found: Slates, digests: Digests, served: Served) -> tuple[Slates, Digests, Integers]:
@@ -94,7 +96,7 @@ class Ingest:
         self.numbers = self._arms.numbers(self._ways, found.exposures)
         of_combination = np.array([self.numbers[each] for each in found.exposures], dtype=np.int64)
         arms = of_combination[np.array(found.combination, dtype=np.int64)]
-        columns = {"time": self._ways.moments(found.micros), "arm": arms, "unit": found.units}
+        columns = {"arm": arms, "unit": found.units}
         is_new = self._receiving.receive(slate_receipt, digests, digests.is_first, columns)
         self.duplicate += Counter({"slate": int((~is_new).sum())})
         slates, arms = found if is_new.all() else found.where(is_new), kept(arms, is_new)
@@ -135,7 +137,7 @@ class Ingest:
             ],
             dtype=bool,
         )
-        is_new = self._receiving.receive(event_receipt, digests, is_sound, {"time": self._ways.moments(events.micros)})
+        is_new = self._receiving.receive(event_receipt, digests, is_sound, {})
         self.duplicate += Counter(compress(events.kinds, (~is_new).tolist()))
         refused = {
             digests.values[row].item(): Refusal(document=events.documents[row], why=_why(slates[row]))
@@ -153,6 +155,8 @@ class Ingest:
             names = (*_EVENT, *EXTRAS[kind])
             self._ways.append(_TABLES[kind], dict(zip(names, (*common, *extras), strict=True)))
             self._count(kind, common[2], common[3], events.micros[mine], extras)
+            if kind in READING:
+                self._reading.add(common[2], events.micros[mine], common[5])
 
     def _count(self, kind: str, units: Column, arms: Column, micros: Integers, extras: Sequence[Column]) -> None:
         """Adds stored events of a kind to the sums."""
@@ -172,7 +176,7 @@ class Ingest:
         micros = np.fromiter(
             (micros_at(each.time) for each in exposures.values()), dtype=np.int64, count=len(exposures)
         )
-        is_new = self._receiving.receive(event_receipt, digests, digests.is_first, {"time": self._ways.moments(micros)})
+        is_new = self._receiving.receive(event_receipt, digests, digests.is_first, {})
         new = dict(compress(exposures.items(), is_new.tolist()))
         micros, digests = micros[is_new], digests.where(is_new)
         moments = self._ways.moments(micros)

@@ -14,6 +14,7 @@ from lamella.adapters.sql.fact_rows import day_of, fact_rows
 from lamella.adapters.sql.kept import Kept
 from lamella.adapters.sql.kept_schema import kept_phase, told
 from lamella.adapters.sql.locks import ingesting
+from lamella.adapters.sql.reading import chain_anew
 from lamella.adapters.sql.recount import recounted
 from lamella.adapters.sql.schema import TOTALS, archived, arm_member, exposure, slate, unit_total
 from lamella.services.keeping import Differences
@@ -51,7 +52,7 @@ class SqlRecomputing:
     def recompute(self, now: datetime) -> Differences:
         """Stores totals and first exposures anew, and refreshes what is kept; returns the rows of both.
 
-        One transaction, which ingests wait for.
+        SQLite's histories are made anew too. One transaction, which ingests wait for.
         """
         with ingesting(self._engine) as connection:
             if is_postgresql(connection):
@@ -60,6 +61,8 @@ class SqlRecomputing:
             since = _archived_until(connection)
             _store_totals(connection, since)
             _store_exposures(connection, since)
+            if not is_postgresql(connection):
+                chain_anew(connection)
             for row in connection.execute(sa.select(kept_phase)).all():
                 arms = kept.counted_afresh(connection, row.phase, row.since)
                 kept.store(connection, Kept(phase=row.phase, since=row.since, kept_at=now, arms=arms))

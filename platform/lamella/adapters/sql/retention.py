@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from lamella.adapters.sql.engine import is_postgresql, snapshot
 from lamella.adapters.sql.locks import ingesting
 from lamella.adapters.sql.partitions import drop_partition
+from lamella.adapters.sql.reading import READING, trim
 from lamella.adapters.sql.schema import FACTS, archived
 from lamella.adapters.sql.types import UTCDateTime
 from lamella.services.archive_ports import INTEGER, MOMENT, REAL, TEXT, ArchivedFile, Column, Month
@@ -63,6 +64,8 @@ class SqlOldFacts:
                 drop_partition(connection, month.fact, month.since.date())
             # What is left of the month is all of it on SQLite, and a few strays of the default partition otherwise.
             connection.execute(sa.delete(table).where(_within(table, month)))
+            if month.fact in READING and not is_postgresql(connection):
+                trim(connection, (month.until - _EPOCH) // _MICROSECOND)
             connection.execute(
                 sa.insert(archived).values(
                     fact=month.fact,

@@ -6,7 +6,7 @@ by month on PostgreSQL: slate, impression, click, read, interaction, custom; arc
 Derived in the transaction that stores the facts: exposure, unit_total, late_total. Units left out of analysis:
 flagged_unit. Results: report, exploration. Items and models: item, model_version, training_run. The administration is
 in `admin_schema`, the kept moments are in `kept_schema`, the shadows' sums in
-`shadow_schema`.
+`shadow_schema`, and what units read, by unit, in `history_schema`.
 """
 
 from typing import Any, Final
@@ -15,8 +15,11 @@ import sqlalchemy as sa
 
 from lamella.adapters.sql.types import Identity, UTCDateTime
 
-REVISION: Final = "0013"
+REVISION: Final = "0014"
 """The newest migration: what `alembic_version` must say for this code to run."""
+ONLY_SQLITE: Final = {"store": "sqlite"}
+ONLY_POSTGRESQL: Final = {"store": "postgresql"}
+"""The `info` of a table or an index that the other kind of store has not."""
 
 metadata: Final = sa.MetaData(
     naming_convention={
@@ -151,12 +154,12 @@ quarantine: Final = sa.Table(
     sa.Column("unit", sa.Text, index=True),
 )
 
-# What was stored already. `digest` is BLAKE2b-128 of the request id or the event id.
+# What was stored already. `digest` is BLAKE2b-128 of the request id or the event id. Digests scatter, so that each new
+# receipt is written to a page of its own: the narrower, the fewer the pages.
 slate_receipt: Final = sa.Table(
     "slate_receipt",
     metadata,
     sa.Column("digest", sa.LargeBinary(16), primary_key=True),
-    _required("time", UTCDateTime),
     _required("arm", sa.Integer),
     _required("unit", sa.Text),
     sqlite_with_rowid=False,
@@ -165,7 +168,6 @@ event_receipt: Final = sa.Table(
     "event_receipt",
     metadata,
     sa.Column("digest", sa.LargeBinary(16), primary_key=True),
-    _required("time", UTCDateTime),
     sqlite_with_rowid=False,
 )
 
@@ -187,7 +189,8 @@ arm_member: Final = sa.Table(
 
 def _by_time(fact: str) -> sa.Index:
     """The index of a fact on PostgreSQL: for each stretch of blocks, the earliest and the latest time."""
-    return sa.Index(f"ix_{fact}_time", "time", postgresql_using="brin").ddl_if(dialect="postgresql")
+    brin = sa.Index(f"ix_{fact}_time", "time", postgresql_using="brin", info=ONLY_POSTGRESQL)
+    return brin.ddl_if(dialect="postgresql")
 
 
 def _fact(name: str, key: tuple[str, ...], *columns: sa.Column[Any]) -> sa.Table:
@@ -243,9 +246,9 @@ interaction: Final = _fact(
     _required("item", sa.Text),
     _required("action", sa.Text),
 )
-# What a unit read last, for the models that look at it.
-sa.Index(None, read.c.unit, read.c.time)
-sa.Index(None, click.c.unit, click.c.time)
+# What a unit read last, for the models that look at it; on SQLite see `history_schema`.
+sa.Index(None, read.c.unit, read.c.time, info=ONLY_POSTGRESQL).ddl_if(dialect="postgresql")
+sa.Index(None, click.c.unit, click.c.time, info=ONLY_POSTGRESQL).ddl_if(dialect="postgresql")
 # Without a request there is no arm: such an event counts for each phase that its unit had met by then.
 custom: Final = sa.Table(
     "custom",
