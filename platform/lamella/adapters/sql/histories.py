@@ -11,7 +11,7 @@ from typing import Any, Final
 import orjson
 import sqlalchemy as sa
 
-from lamella.adapters.sql.engine import is_postgresql
+from lamella.adapters.sql.engine import is_postgresql, look
 from lamella.adapters.sql.history_schema import history, history_head
 from lamella.adapters.sql.schema import click, read
 
@@ -34,8 +34,8 @@ class SqlHistoryStore:
 
         Looks at the unit's newest 10 · `limit` reads and clicks each; on SQLite at what its last 1,000 ingests brought.
         """
-        with self._engine.connect() as connection:
-            found = (_indexed if is_postgresql(connection) else _chained)(connection, unit, limit)
+        find = _indexed if is_postgresql(self._engine) else _chained
+        found = look(self._engine, lambda connection: find(connection, unit, limit))
         return list(reversed(found))
 
 
