@@ -31,8 +31,9 @@ def _redis_url(url: str) -> str:
 
 
 def _storage_url(url: str) -> str:
-    if not urlsplit(url).scheme:
-        raise ValueError("has no scheme; use s3://bucket/prefix, or LAMELLA_MODEL_DIR for a folder")
+    scheme, _, place = url.partition("://")
+    if not scheme or not place.strip("/"):
+        raise ValueError("is no URL of a place; use s3://bucket/prefix, or LAMELLA_MODEL_DIR for a folder")
     return url.rstrip("/")
 
 

@@ -1,6 +1,7 @@
 """Ratings files: CSV, Parquet, and the formats of MovieLens as they are downloaded."""
 
 import hashlib
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -69,15 +70,15 @@ class RatingsFiles:
         """
         place = Path(path)
         table = _read(place, _rating_columns)
-        found = {name: _column(table, name, place) for name in ("unit", "item", "rating")}
+        units, items_of, stars = (_column(table, name, place) for name in ("unit", "item", "rating"))
         items_path, users_path = (
             Path(given) if given else _beside(place, what) for given, what in ((items, "items"), (users, "users"))
         )
         times = _times(table)
         return Ratings(
-            units=found["unit"].astype(str).tolist(),
-            items=found["item"].astype(str).tolist(),
-            ratings=_numbers(found["rating"], place),
+            units=_keys(units, place),
+            items=_keys(items_of, place),
+            ratings=_numbers(stars, place),
             times=times if times is not None else list(range(len(table))),
             catalogue=_items(items_path) if items_path else [],
             attributes=_users(users_path) if users_path else {},
@@ -96,10 +97,10 @@ def _read(path: Path, of_plain: Callable[[Path], "pd.DataFrame"]) -> "pd.DataFra
     import pandas as pd
 
     try:
-        if path.suffix == ".parquet":
+        if path.suffix.lower() == ".parquet":
             return pd.read_parquet(path)
-        if path.suffix in (".csv", ".gz"):
-            return pd.read_csv(path)
+        if path.suffix.lower() in (".csv", ".gz"):
+            return pd.read_csv(path, dtype=dict.fromkeys(_KEYS, str))
         return of_plain(path)
     except (OSError, ValueError, ImportError, UnicodeError) as error:
         raise InvalidInput(f"{path} cannot be read as a table: {error}") from error
@@ -138,14 +139,27 @@ def _column(table: "pd.DataFrame", name: str, path: Path) -> "pd.Series[str]":
     return table[found]
 
 
+def _keys(column: "pd.Series[str]", path: Path) -> list[str]:
+    """The keys as texts. Raises InvalidInput for one that is missing."""
+    is_missing = column.isna().to_numpy()
+    if is_missing.any():
+        raise InvalidInput(f"{path}: {column.name} of row {int(is_missing.argmax()) + 1} is missing")
+    return [_text(each) for each in column.tolist()]
+
+
+def _text(key: object) -> str:
+    """The key as a text; 3.0 is 3, for a column of whole numbers that had a gap once holds floats."""
+    return str(int(key)) if isinstance(key, float) and key.is_integer() else str(key)
+
+
 def _numbers(column: "pd.Series[str]", path: Path) -> list[float]:
     import pandas as pd
 
-    numbers = pd.to_numeric(column, errors="coerce")
-    if bool(numbers.isna().any()):
-        row = int(numbers.isna().to_numpy().argmax())
-        raise InvalidInput(f"{path}: {column.name} of row {row + 1} is {column.iloc[row]!r}, not a number")
-    return [float(each) for each in numbers]
+    numbers = [float(each) for each in pd.to_numeric(column, errors="coerce")]
+    for row, number in enumerate(numbers):
+        if not math.isfinite(number):
+            raise InvalidInput(f"{path}: {column.name} of row {row + 1} is '{column.iloc[row]}', not a number")
+    return numbers
 
 
 def _times(table: "pd.DataFrame") -> list[float] | None:
@@ -225,4 +239,4 @@ def _key(record: Mapping[str, Json], path: Path) -> str:
     name = next((name for name in _KEYS if name in record), None)
     if name is None:
         raise InvalidInput(f"{path} has no column for the key: name one of them {', '.join(_KEYS[:2])}")
-    return str(record[name])
+    return _text(record[name])

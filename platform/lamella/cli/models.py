@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -9,9 +10,12 @@ from lamella.cli.insight import insight, nearest
 from lamella.cli.model_files import export, upload
 from lamella.cli.options import as_json, current_user, data_dir, example, print_json, print_table, settings_of
 from lamella.cli.shadow import shadow
-from lamella.errors import NotFound
+from lamella.errors import ModelCorrupt, ModelFault, NotFound
 from lamella.services.model_ports import ModelCatalogue, ModelVersion
 from lamella.services.staging import Stage
+
+if TYPE_CHECKING:
+    from lamella.recommenders.registry import Registry
 
 
 @click.group()
@@ -76,14 +80,30 @@ def stage(reference: str, stage: str, share: float, data_dir: Path | None) -> No
 @data_dir
 @example("lamella models verify", "lamella models verify mf@3")
 def verify(reference: str | None, data_dir: Path | None) -> None:
-    """Compare the files of REFERENCE, or of every version, with the digest that was recorded."""
+    """Compare every file of REFERENCE, or of every version, with the digest that was recorded.
+
+    Exit with 1 where any is not what was published, once all were looked at.
+    """
     from lamella.bootstrap.tools import open_tools
 
+    faults: list[str] = []
     with open_tools(settings_of(data_dir=data_dir)) as tools:
-        versions = [_find(tools.models, reference)] if reference else tools.models.all()
-        for version in versions:
-            tools.registry.load(version)
-            click.echo(f"{version.reference}: intact")
+        for version in [_find(tools.models, reference)] if reference else tools.models.all():
+            try:
+                _verify(tools.registry, version)
+            except ModelFault as error:
+                faults.append(str(error))
+            else:
+                click.echo(f"{version.reference}: intact")
+    if faults:
+        raise ModelCorrupt("; ".join(faults))
+
+
+def _verify(registry: "Registry", version: ModelVersion) -> None:
+    registry.load(version)
+    files = registry.manifest(version).get("files")
+    for filename in files if isinstance(files, dict) else ():
+        registry.read(version, filename)
 
 
 def _find(catalogue: ModelCatalogue, reference: str) -> ModelVersion:

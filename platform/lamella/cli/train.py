@@ -164,6 +164,7 @@ def parse_pairs(pairs: tuple[str, ...]) -> Mapping[str, Json]:
             raise InvalidInput(f"--set {pair!r} is not NAME=VALUE")
         try:
             found[name] = json.loads(text)
-        except json.JSONDecodeError:
+        except ValueError:
+            # No JSON, or a number with more digits than Python reads.
             found[name] = text
     return found

@@ -13,6 +13,8 @@ from typing import Any, Final, Protocol
 from lamella.errors import InvalidSettings, NotFound, Unavailable
 
 _PARTIAL: Final = ".partial-"
+_OBJECT_STORES: Final = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss"})
+"""There a folder is but a part of a key, and who asks for one may get a bucket."""
 
 
 class Blobs(Protocol):
@@ -89,7 +91,8 @@ class UrlBlobs:
         """The file is there, whole. Raises Unavailable."""
         files, root = self._open()
         try:
-            files.makedirs(f"{root}/{path}".rpartition("/")[0], exist_ok=True)
+            if _has_folders(files):
+                files.makedirs(f"{root}/{path}".rpartition("/")[0], exist_ok=True)
             files.pipe_file(f"{root}/{path}", content)
         except Exception as error:
             raise Unavailable(f"{self._url}/{path} cannot be written: {error}") from error
@@ -135,6 +138,11 @@ class UrlBlobs:
                 raise InvalidSettings([f"LAMELLA_MODEL_URL={self._url!r}: {error}"]) from error
         files, root = self._opened
         return files, str(root).rstrip("/")
+
+
+def _has_folders(files: Any) -> bool:
+    named = {files.protocol} if isinstance(files.protocol, str) else {*files.protocol}
+    return not named & _OBJECT_STORES
 
 
 def _fsspec() -> ModuleType:

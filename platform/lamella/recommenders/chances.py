@@ -50,11 +50,16 @@ class Chances(Sequence[float]):
         return repr(list(self))
 
 
-def best_rows(values: Floats, count: int) -> NDArray[np.int64]:
+def best_rows(values: NDArray[np.floating], count: int) -> NDArray[np.int64]:
     """The rows of the `count` greatest values, greatest first; of equal ones the smaller row."""
     if count <= 0:
         return np.zeros(0, dtype=np.int64)
     rows = values.argpartition(len(values) - count)[len(values) - count :]
+    last = values[rows[0]]
+    ties = np.flatnonzero(values == last)
+    if len(ties) > 1:
+        better = rows[values[rows] > last]
+        rows = np.concatenate((better, ties[: count - len(better)]))
     return _descending(values[rows], rows)
 
 
@@ -66,7 +71,7 @@ def best_places(values: Floats) -> NDArray[np.int64]:
     return _descending(values, np.arange(len(values)))
 
 
-def _descending(values: Floats, places: NDArray[np.int64]) -> NDArray[np.int64]:
+def _descending(values: NDArray[np.floating], places: NDArray[np.int64]) -> NDArray[np.int64]:
     """`places` by their values, greatest first; of equal ones the smaller place.
 
     Each becomes one integer, its value before its place: sorting those takes a third of the time that an order of

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lamella.recommenders.artifact import FactorModel
+from lamella.recommenders.chances import best_rows
 from lamella.recommenders.dataset import Dataset, Impressions, Outcome
 from lamella.recommenders.history import Histories, histories_of
 from lamella.services.model_ports import Reader
@@ -43,23 +44,25 @@ class Task:
 def task_of(dataset: Dataset, *, most_users: int, seed: int) -> Task:
     """The task of the held-out part, over at most `most_users` drawn users.
 
-    What a user rated or chose before is not proposed again; items of a log may be shown twice, so there it may be.
+    What a user rated or chose before is not proposed again, so it is not looked for either; items of a log may be
+    shown twice, so there it may be.
     """
     held_out = dataset.held_out
-    liked = _by_user(held_out, dataset.is_liked(held_out))
-    users = np.array(sorted(liked), dtype=np.int32)
-    if len(users) > most_users:
-        users = np.sort(np.random.default_rng(seed).choice(users, most_users, replace=False))
     seen: dict[int, list[int]] = {}
     if dataset.outcome is not Outcome.CLICK:
         for part in (dataset.training, dataset.validation):
             known = part.clicked > 0 if dataset.outcome is Outcome.CHOICE else np.ones(len(part), dtype=bool)
             for user, items in _by_user(part, known).items():
                 seen.setdefault(user, []).extend(items)
+    found = _by_user(held_out, dataset.is_liked(held_out))
+    liked = {user: frozenset(items).difference(seen.get(user, ())) for user, items in found.items()}
+    users = np.array(sorted(user for user, items in liked.items() if items), dtype=np.int32)
+    if len(users) > most_users:
+        users = np.sort(np.random.default_rng(seed).choice(users, most_users, replace=False))
     chosen = users.tolist()
     return Task(
         users=users,
-        liked=[frozenset(liked[user]) for user in chosen],
+        liked=[liked[user] for user in chosen],
         seen=[np.array(seen.get(user, []), dtype=np.int64) for user in chosen],
     )
 
@@ -70,16 +73,8 @@ def lists_of(scores: Scores, task: Task) -> Lists:
     for user, seen in zip(task.users.tolist(), task.seen, strict=True):
         values = np.array(scores(user), dtype=np.float64)
         values[seen] = -np.inf
-        found.append(best(values, min(LIST_LENGTH, len(values) - len(np.unique(seen)))))
+        found.append(best_rows(values, min(LIST_LENGTH, len(values) - len(np.unique(seen)))))
     return found
-
-
-def best(values: NDArray[np.floating], count: int) -> NDArray[np.int64]:
-    """The rows of the `count` greatest values, greatest first; of equal ones the smaller row."""
-    if count < 1:
-        return np.zeros(0, dtype=np.int64)
-    rows = np.argpartition(-values, count - 1)[:count]
-    return rows[np.lexsort((rows, -values[rows]))]
 
 
 def model_scores(model: FactorModel, dataset: Dataset) -> Scores:

@@ -24,6 +24,8 @@ from lamella.services.ratings_ports import Ratings
 RANDOM_HELD_OUT_SHARE: Final = 0.2
 _LEAST_MOMENT: Final = 1e8
 """Times below this, in 1973, only order the ratings: they are no moments, and items have no age."""
+_LEAST_STRATUM: Final = 5
+"""A rating value that occurs less often has no fifth of its own."""
 DRAWS: Final = 4
 """Items drawn for each choice, to stand for what was not chosen."""
 
@@ -60,6 +62,8 @@ def build_ratings(ratings: Ratings, *, outcome: Outcome, split: Split, seed: int
     )
     rng = np.random.default_rng(seed)
     parts = _SPLITS[split](whole, rng)
+    if not all(len(part) for part in parts):
+        raise TrainingFault(f"the split {split.value!r} holds nothing out: no user has three ratings; add --split time")
     if outcome is Outcome.CHOICE:
         whole = Impressions(user=whole.user, item=whole.item, rank=whole.rank, clicked=np.ones_like(whole.clicked))
     taken = [whole.take(part) for part in parts]
@@ -103,11 +107,15 @@ def _by_time(whole: Impressions, rng: np.random.Generator) -> tuple[Places, Plac
 
 
 def _at_random(whole: Impressions, rng: np.random.Generator) -> tuple[Places, Places, Places]:
-    """A fifth of each rating value is held out; of the rest a tenth validates."""
-    held: list[Places] = []
-    for value in np.unique(whole.clicked):
-        rows = np.flatnonzero(whole.clicked == value)
-        held.append(rng.choice(rows, round(len(rows) * RANDOM_HELD_OUT_SHARE), replace=False))
+    """A fifth of each rating value is held out; of the rest a tenth validates.
+
+    Of the values that are too rare it is a fifth of them together: what was measured hardly ever has one value twice.
+    """
+    _, values, counts = np.unique(whole.clicked, return_inverse=True, return_counts=True)
+    is_rare = counts < _LEAST_STRATUM
+    strata = [np.flatnonzero(values == value) for value in np.flatnonzero(~is_rare)]
+    strata += [np.flatnonzero(is_rare[values])] if is_rare.any() else []
+    held = [rng.choice(rows, round(len(rows) * RANDOM_HELD_OUT_SHARE), replace=False) for rows in strata]
     held_out = np.sort(np.concatenate(held))
     rest = np.setdiff1d(np.arange(len(whole)), held_out)
     validation = np.sort(rng.choice(rest, max(1, round(len(rest) * VALIDATION_SHARE)), replace=False))

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
@@ -38,6 +39,15 @@ class NoItems:
         return ()
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """The items as they were read once, and what was worked out from these very items."""
+
+    items: Mapping[str, Item] = field(default_factory=dict)
+    masks: dict[tuple[str, bytes], NDArray[np.bool_]] = field(default_factory=dict)
+    times: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+
+
 class Shelf:
     """The items of the catalogue in memory, at most `refresh_seconds` old once `refresh` is called as often.
 
@@ -52,9 +62,7 @@ class Shelf:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._catalogue, self._refresh_seconds, self._monotonic = catalogue, refresh_seconds, monotonic
-        self._items: Mapping[str, Item] = {}
-        self._masks: dict[tuple[str, bytes], NDArray[np.bool_]] = {}
-        self._times: dict[str, NDArray[np.float64]] = {}
+        self._known = _Known()
         self._read_at = float("-inf")
         self._lock = threading.Lock()
 
@@ -65,33 +73,35 @@ class Shelf:
         found = {each.key: each for each in self._catalogue.all()}
         with self._lock:
             self._read_at = self._monotonic()
-            if found != self._items:
-                self._items, self._masks, self._times = found, {}, {}
+            if found != self._known.items:
+                self._known = _Known(found)
 
     def allowed(self, items: Sequence[str], rule: Json) -> NDArray[np.bool_]:
         """Which of the items `rule` lets in: (len(items),). One that the catalogue does not hold has only its key.
 
         `items` that are rows of a model version are answered from memory.
         """
+        known = self._known
         if not isinstance(items, ItemRows):
-            return self._mask(items, rule)
+            return _mask(known.items, items, rule)
         named = (items.reference, orjson.dumps(rule))
-        mask = self._masks.get(named)
+        mask = known.masks.get(named)
         if mask is None:
-            mask = self._mask(items.keys, rule)
+            mask = _mask(known.items, items.keys, rule)
             with self._lock:
-                if len(self._masks) >= _MOST_ANSWERS:
-                    self._masks.clear()
-                self._masks[named] = mask
+                if len(known.masks) >= _MOST_ANSWERS:
+                    known.masks.clear()
+                known.masks[named] = mask
         return mask[items.rows]
 
     def published(self, items: Sequence[str]) -> NDArray[np.float64]:
         """When each item was published, POSIX seconds: (len(items),); -inf for what the catalogue does not hold."""
+        known = self._known
         if not isinstance(items, ItemRows):
-            return self._published(items)
-        times = self._times.get(items.reference)
+            return _published(known.items, items)
+        times = known.times.get(items.reference)
         if times is None:
-            times = self._times[items.reference] = self._published(items.keys)
+            times = known.times[items.reference] = _published(known.items, items.keys)
         return times[items.rows]
 
     def freshness(self, items: Sequence[str], *, now: datetime, half_life_hours: float) -> NDArray[np.float64]:
@@ -100,14 +110,13 @@ class Shelf:
         fresh: NDArray[np.float64] = np.exp2(-age_hours / half_life_hours)
         return fresh
 
-    def _mask(self, items: Sequence[str], rule: Json) -> NDArray[np.bool_]:
-        compiled, known = compile_rule(rule), self._items
-        found = (
-            compiled.match({**(known[key].attributes if key in known else {}), ITEM: key}).matched for key in items
-        )
-        return np.fromiter(found, dtype=bool, count=len(items))
 
-    def _published(self, items: Sequence[str]) -> NDArray[np.float64]:
-        known = self._items
-        found = (known[key].published_at.timestamp() if key in known else -np.inf for key in items)
-        return np.fromiter(found, dtype=np.float64, count=len(items))
+def _mask(known: Mapping[str, Item], items: Sequence[str], rule: Json) -> NDArray[np.bool_]:
+    compiled = compile_rule(rule)
+    found = (compiled.match({**(known[key].attributes if key in known else {}), ITEM: key}).matched for key in items)
+    return np.fromiter(found, dtype=bool, count=len(items))
+
+
+def _published(known: Mapping[str, Item], items: Sequence[str]) -> NDArray[np.float64]:
+    found = (known[key].published_at.timestamp() if key in known else -np.inf for key in items)
+    return np.fromiter(found, dtype=np.float64, count=len(items))

@@ -5,6 +5,8 @@ Weights without it say nothing: with it, a network can be built again and filled
 
 import json
 import math
+import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -18,6 +20,7 @@ from lamella.recommenders.layers import Floats
 
 ROWS: Final = "rows.json"
 _LONGEST_KEY: Final = 1024
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _KNOWN: Final = frozenset(
     {
         "users",
@@ -147,7 +150,7 @@ class _Reader:
 
     def keys(self, name: str) -> tuple[str, ...]:
         found = self._list(name, None)
-        keys = tuple(each for each in found if isinstance(each, str) and 0 < len(each) <= _LONGEST_KEY)
+        keys = tuple(each for each in found if isinstance(each, str) and _is_key(each))
         if not found or len(keys) != len(found) or len(set(keys)) != len(keys):
             self.faults.append(f"{ROWS}: {name} is not a list of different keys, one a row of the table")
         return keys
@@ -166,14 +169,14 @@ class _Reader:
 
     def moment(self, name: str) -> float | None:
         found = self._document.get(name)
-        if found is None or (isinstance(found, (int, float)) and math.isfinite(found)):
-            return None if found is None else float(found)
+        if found is None or _is_finite(found):
+            return float(found) if isinstance(found, (int, float)) else None
         self._wrong(name, "a moment in POSIX seconds")
         return None
 
     def moments(self, name: str, rows: int) -> tuple[float | None, ...]:
         found = self._list(name, rows)
-        if not all(each is None or (isinstance(each, (int, float)) and math.isfinite(each)) for each in found):
+        if not all(each is None or _is_finite(each) for each in found):
             return self._wrong(name, "a list of moments in POSIX seconds, or null")
         return tuple(float(each) if isinstance(each, (int, float)) else None for each in found)
 
@@ -212,4 +215,9 @@ class _Reader:
 
 
 def _is_finite(value: Json) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+
+
+def _is_key(key: str) -> bool:
+    """Whether it names a row and can be written: JSON may hold half of a pair of surrogates."""
+    return 0 < len(key) <= _LONGEST_KEY and _SURROGATE.search(key) is None

@@ -8,13 +8,14 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Final, TypeAlias
 
-from lamella.errors import ConfigurationMoved, InvalidInput
+from lamella.errors import ConfigurationInvalid, ConfigurationMoved, InvalidInput
 from lamella.experiments import allocation, lifecycle
 from lamella.experiments.model import Configuration, Experiment, Layer, Parameter, Status
 from lamella.experiments.selection import experiment_of, layer_of, parameter_of, with_experiment
 from lamella.services.admin_ports import Approval
 from lamella.services.foreseeing import Foreseeing
 from lamella.services.ports import Clock, ConfigurationStore
+from lamella.services.stage_values import unusable_values
 
 Change: TypeAlias = Callable[[Configuration], Configuration]
 _RETRIES: Final = 3
@@ -28,8 +29,9 @@ class Configuring:
 
     Every method takes the author, who is named in the revision, and `expected`: the configuration's version that the
     author saw, or None to apply the change to whatever is newest. A refused change leaves nothing behind. Besides
-    what the life cycle raises, each raises ConfigurationMoved (the version is not the expected one, or three retries
-    were overtaken too) and what the store raises.
+    what the life cycle raises, each raises ConfigurationInvalid for a new value that the recommender's stages could
+    not use, ConfigurationMoved (the version is not the expected one, or three retries were overtaken too) and what the
+    store raises.
     """
 
     def __init__(
@@ -183,9 +185,20 @@ class Configuring:
             after = change(now)
             if after == now and approval is None:
                 return now
+            _refuse_unusable(now, after)
             try:
                 return self._store.commit(after, author=author, action=action, at=self._clock.now(), approval=approval)
             except ConfigurationMoved:
                 if expected is not None or not tries_left:
                     raise
                 tries_left -= 1
+
+
+def _refuse_unusable(now: Configuration, after: Configuration) -> None:
+    """Refuses what the change brings; what was stored already, by whatever way, hinders no other change."""
+    faults = unusable_values(after)
+    if faults:
+        known = set(unusable_values(now))
+        faults = [fault for fault in faults if fault not in known]
+    if faults:
+        raise ConfigurationInvalid(*faults)

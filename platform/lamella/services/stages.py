@@ -5,45 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from lamella.errors import InvalidRule
 from lamella.experiments.model import Json
-from lamella.experiments.targeting import compile_rule
 from lamella.services.model_ports import ModelVersion, Scored
+from lamella.services.stage_values import DEFAULTS, FILTER, UNREAD, number, parameter_fault
 from lamella.services.staging import STAND_INS, Stage
 
 FALLBACK_KIND: Final = "popularity"
 
-DEFAULTS: Final[Mapping[str, Json]] = {
-    "recall.model": "popularity",
-    "recall.count": 300,
-    "recall.damping": 0.0,
-    "recall.filter": None,
-    "recall.unread": False,
-    "rank.model": "",
-    "rank.weight": 1.0,
-    "rerank.diversity": 0.0,
-    "rerank.freshness": 0.0,
-    "rerank.half_life_hours": 24.0,
-    "explore.epsilon": 0.0,
-    "explore.temperature": 0.0,
-    "slate.size": 10,
-}
-"""Each parameter that the stages read, with the value that holds where no layer owns it or its value is unusable."""
-
-_RANGES: Final[Mapping[str, tuple[float, float]]] = {
-    "recall.count": (1, 10_000),
-    "recall.damping": (0, 10),
-    "rank.weight": (-1, 1),
-    "rerank.diversity": (0, 1),
-    "rerank.freshness": (0, 100),
-    "rerank.half_life_hours": (0.01, 1_000_000),
-    "explore.epsilon": (0, 1),
-    "explore.temperature": (0, 100),
-    "slate.size": (1, 100),
-}
-_INTEGERS: Final = frozenset(("recall.count", "slate.size"))
-_FILTER: Final = "recall.filter"
-_UNREAD: Final = "recall.unread"
 _ABSENT: Final = object()
 _MOST_READ: Final = 1_000
 
@@ -53,7 +21,8 @@ class Stages:
     """What one request asks of the stages; `unusable` names the parameters whose value was replaced by its default.
 
     `rank_model` is empty where nothing ranks: the order of recall then stands. `rule` is JsonLogic over an item's
-    attributes and `item`, its key; None lets every item in. `is_unread` leaves out what the unit has read or clicked.
+    attributes and `item`, its key; None, as which an empty one is read, lets every item in. `is_unread` leaves out
+    what the unit has read or clicked.
     """
 
     recall_model: str
@@ -81,23 +50,23 @@ def read_stages(parameters: Mapping[str, Json], *, k: int | None) -> Stages:
     unusable = tuple(key for key in DEFAULTS if key in parameters and parameter_fault(key, parameters[key]))
     usable = {key: parameters[key] for key in DEFAULTS if key in parameters and key not in unusable}
     chosen = {**DEFAULTS, **usable}
-    size = int(_number(chosen["slate.size"]))
+    size = int(number(chosen["slate.size"]))
     if k is not None:
         size = min(k, size) if "slate.size" in usable else k
     ranks = bool(chosen["rank.model"]) and chosen["rank.weight"] != 0
     return Stages(
         recall_model=str(chosen["recall.model"]),
-        recall_count=max(int(_number(chosen["recall.count"])), size),
-        damping=_number(chosen["recall.damping"]),
-        rule=chosen[_FILTER],
-        is_unread=chosen[_UNREAD] is True,
+        recall_count=max(int(number(chosen["recall.count"])), size),
+        damping=number(chosen["recall.damping"]),
+        rule=None if chosen[FILTER] == {} else chosen[FILTER],
+        is_unread=chosen[UNREAD] is True,
         rank_model=str(chosen["rank.model"]) if ranks else "",
-        rank_weight=_number(chosen["rank.weight"]),
-        diversity=_number(chosen["rerank.diversity"]),
-        freshness=_number(chosen["rerank.freshness"]),
-        half_life_hours=_number(chosen["rerank.half_life_hours"]),
-        epsilon=_number(chosen["explore.epsilon"]),
-        temperature=_number(chosen["explore.temperature"]),
+        rank_weight=number(chosen["rank.weight"]),
+        diversity=number(chosen["rerank.diversity"]),
+        freshness=number(chosen["rerank.freshness"]),
+        half_life_hours=number(chosen["rerank.half_life_hours"]),
+        epsilon=number(chosen["explore.epsilon"]),
+        temperature=number(chosen["explore.temperature"]),
         slate_size=size,
         unusable=unusable,
     )
@@ -126,27 +95,6 @@ class StageReader:
             self._known.clear()
         self._known[named] = values, stages
         return stages
-
-
-def parameter_fault(key: str, value: Json) -> str | None:
-    """A sentence that says why `value` cannot be that parameter of the stages; None where it can, or key is no such.
-
-    >>> parameter_fault("rank.weight", 5)
-    'rank.weight=5 is not a number from -1 to 1'
-    """
-    if key in _RANGES:
-        low, high = _RANGES[key]
-        kinds: tuple[type, ...] = (int,) if key in _INTEGERS else (int, float)
-        if isinstance(value, kinds) and not isinstance(value, bool) and low <= _number(value) <= high:
-            return None
-        return f"{key}={value!r} is not {'an integer' if key in _INTEGERS else 'a number'} from {low:g} to {high:g}"
-    if key == _UNREAD:
-        return None if isinstance(value, bool) else f"{key}={value!r} is neither true nor false"
-    if key == _FILTER:
-        return _rule_fault(value)
-    if key in DEFAULTS and not (isinstance(value, str) and (value or key == "rank.model")):
-        return f"{key}={value!r} is not the name of a model, such as 'mf' or 'mf@3'"
-    return None
 
 
 def blend(recalled: Scored, ranked: Scored, weight: float) -> Scored:
@@ -187,14 +135,6 @@ def stand_ins(wanted: str, versions: Sequence[ModelVersion]) -> list[str]:
     return chosen
 
 
-def _rule_fault(rule: Json) -> str | None:
-    try:
-        compile_rule(rule)
-    except InvalidRule as error:
-        return f"{_FILTER}: {error}"
-    return None
-
-
 def _standardised(scores: Sequence[float]) -> list[float]:
     logits = [_logit(score) for score in scores]
     mean = math.fsum(logits) / max(len(logits), 1)
@@ -205,7 +145,3 @@ def _standardised(scores: Sequence[float]) -> list[float]:
 def _logit(share: float) -> float:
     bounded = min(max(share, 1e-9), 1 - 1e-9)
     return math.log(bounded / (1 - bounded))
-
-
-def _number(value: Json) -> float:
-    return float(value) if isinstance(value, (int, float)) else math.nan

@@ -23,6 +23,7 @@ MOST_EVENTS: Final = 1_000
 _WANTED: Final = frozenset({"unit", "context", "k", "exclude", "candidates", "request_id", "preview"})
 _EXPLAINED: Final = frozenset({"unit", "units", "context", "preview"})
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_WHOLE: Final = re.compile(r"[0-9]{1,9}")
 
 
 def parse_wish(body: Mapping[str, object]) -> Wish:
@@ -57,7 +58,7 @@ def parse_query(query: Mapping[str, str]) -> Wish:
     body: dict[str, object] = dict(query)
     faults: list[str] = []
     if "k" in query:
-        body["k"] = int(query["k"]) if query["k"].isascii() and query["k"].isdecimal() else query["k"]
+        body["k"] = int(query["k"]) if _WHOLE.fullmatch(query["k"]) else query["k"]
     for name in ("exclude", "candidates"):
         if name in query:
             body[name] = query[name].split(",")

@@ -84,11 +84,27 @@ def test_tables_of_items_and_users_may_be_named(tmp_path: Path) -> None:
     assert ratings.attributes == {"x": {"age": 31, "interests": ["cats", "cars"]}}
 
 
+def test_keys_are_kept_as_they_are_written(tmp_path: Path) -> None:
+    write(tmp_path, {"R.CSV": "user_id,item_id,rating\n007,00012,1\n1e5,12,2\n", "i.csv": "id,title\n00012,Zeros\n"})
+    ratings = RatingsFiles().read(str(tmp_path / "R.CSV"), items=str(tmp_path / "i.csv"))
+    assert (ratings.units, ratings.items) == (["007", "1e5"], ["00012", "12"])
+    assert [item.key for item in ratings.catalogue] == ["00012"]
+
+
+def test_whole_numbers_that_became_floats_are_the_same_keys(tmp_path: Path) -> None:
+    pd.DataFrame({"user": [7.0, 8.5], "item": [3.0, 4.0], "rating": [4, 5]}).to_parquet(tmp_path / "r.parquet")
+    ratings = RatingsFiles().read(str(tmp_path / "r.parquet"))
+    assert (ratings.units, ratings.items) == (["7", "8.5"], ["3", "4"])
+
+
 @pytest.mark.parametrize(
     ("name", "text", "sentence"),
     [
         ("r.csv", "user,rating\nx,1\n", "no column for the item: it has user, rating"),
         ("r.csv", "user,item,rating\nx,a,good\n", "rating of row 1 is 'good', not a number"),
+        ("r.csv", "user,item,rating\nx,a,1\nx,b,\n", "rating of row 2 is 'nan', not a number"),
+        ("r.csv", "user,item,rating\nx,a,inf\n", "rating of row 1 is 'inf', not a number"),
+        ("r.csv", "user,item,rating\nx,a,1\n,b,2\n", "user of row 2 is missing"),
         ("r.dat", "1::2\n", "line 1 has not 4 columns"),
         ("r.parquet", "PAR", "cannot be read as a table"),
     ],

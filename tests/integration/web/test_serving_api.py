@@ -261,7 +261,10 @@ def test_get_is_the_post_for_curl_and_records_alike(lab):
     assert lab.record.counts()["slate"] == 2
 
 
-@pytest.mark.parametrize("query", ["", "unit=", "unit=a&k=0", "unit=a&k=x", "unit=a&context=[", "unit=a&colour=red"])
+@pytest.mark.parametrize(
+    "query",
+    ["", "unit=", "unit=a&k=0", "unit=a&k=x", "unit=a&k=" + "9" * 5_000, "unit=a&context=[", "unit=a&colour=red"],
+)
 def test_a_bad_query_is_a_400_that_says_why(lab, query):
     answer = lab.call("GET", f"/v1/recommendations?{query}", role="client")
     assert (answer.status_code, answer.json["code"]) == (400, "invalid_input")

@@ -76,6 +76,13 @@ def test_an_option_overrides_the_environment(monkeypatch: pytest.MonkeyPatch) ->
         settings_of(port=0)
 
 
+@pytest.mark.parametrize("url", ["s3://", "s3:", "s3:bucket/models", "bucket/models", "://bucket", "file:///"])
+def test_a_model_url_that_names_no_place_is_refused(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("LAMELLA_MODEL_URL", url)
+    with pytest.raises(InvalidSettings, match="LAMELLA_MODEL_URL"):
+        settings_of()
+
+
 def test_the_processes_say_what_they_miss(tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = str(tmp_path_factory.mktemp("data"))
     for command in ("web", "worker", "beat"):

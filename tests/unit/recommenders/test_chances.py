@@ -32,9 +32,10 @@ def test_a_chance_is_the_same_number_whichever_part_is_read() -> None:
 def test_the_best_rows_are_those_of_a_full_sort_with_ties_by_row() -> None:
     values = np.random.default_rng(2).integers(0, 50, 500).astype(np.float32)
     wanted = np.lexsort((np.arange(500), -values))
-    assert values[best_rows(values, 60)].tolist() == values[wanted[:60]].tolist()
-    assert best_rows(values, 500).tolist() == wanted.tolist()
-    assert best_rows(values, 0).tolist() == []
+    for given in (values, values.astype(np.float64)):
+        for count in (0, 1, 7, 60, 499, 500):
+            assert best_rows(given, count).tolist() == wanted[:count].tolist()
+    assert best_rows(np.zeros(100, dtype=np.float32), 10).tolist() == list(range(10))
 
 
 def test_the_best_rows_of_different_values_are_the_head_of_a_full_sort() -> None:

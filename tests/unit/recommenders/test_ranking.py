@@ -1,5 +1,7 @@
 """Full ranking: recall by hand, what was seen left out, EASE against its definition."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -44,6 +46,19 @@ def test_what_a_user_rated_before_is_not_proposed_again() -> None:
     lists = lists_of(lambda _: np.arange(40.0), task)
     assert all(not set(shown.tolist()) & set(seen.tolist()) for shown, seen in zip(lists, task.seen, strict=True))
     assert len(task.users) > 20
+
+
+def test_what_a_user_chose_before_is_not_looked_for_again() -> None:
+    """User u00 chooses the same item three times, u01 three different ones."""
+    ratings = replace(
+        clustered(),
+        units=["u00"] * 3 + ["u01"] * 3 + ["u02"] * 54,
+        items=["i00"] * 3 + ["i01", "i02", "i03"] + ["i04"] * 54,
+        ratings=[5.0] * 60,
+        times=list(range(60)),
+    )
+    task = task_of(build_ratings(ratings, outcome=Outcome.CHOICE, split=Split.LAST, seed=1), most_users=100, seed=0)
+    assert (task.users.tolist(), task.liked) == ([1], [frozenset({3})])
 
 
 def test_ease_solves_its_ridge_regression_for_each_item_without_the_item_itself() -> None:

@@ -1,5 +1,7 @@
 """Ratings become datasets: of ratings and of choices, split three ways."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -45,6 +47,19 @@ def test_a_fifth_of_each_rating_is_held_out_at_random_and_the_seed_decides_which
     assert (first.held_out.item == again.held_out.item).all()
     assert len(other.held_out) == len(first.held_out)
     assert not np.array_equal(other.held_out.item, first.held_out.item)
+
+
+def test_of_ratings_that_are_all_different_a_fifth_is_held_out_too() -> None:
+    shares = [float(each) for each in np.random.default_rng(3).random(400)]
+    ratings = replace(ratings_of(), ratings=[*shares[:-20], *[2.0] * 20])
+    dataset = build_ratings(ratings, outcome=Outcome.RATING, split=Split.RANDOM, seed=1)
+    assert len(dataset.held_out) == 80
+    assert (dataset.held_out.clicked == 1).sum() == 4
+
+
+def test_a_split_that_holds_nothing_out_is_refused() -> None:
+    with pytest.raises(TrainingFault, match="no user has three ratings; add --split time"):
+        build_ratings(ratings_of(80, users=40), outcome=Outcome.CHOICE, split=Split.LAST, seed=1)
 
 
 def test_the_last_rating_of_each_user_is_held_out_and_the_one_before_validates() -> None:

@@ -1,5 +1,6 @@
 """What a web process knows of the items."""
 
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -43,6 +44,38 @@ def rows(*places: int, reference: str = "mf@1") -> ItemRows:
 def test_a_filter_looks_at_the_attributes_and_leaves_out_what_it_does_not_know(items) -> None:
     shelf, _ = shelf_of(item("a", "sport"), item("b", "news"), item("c", "sport"))
     assert shelf.allowed(items, SPORT).tolist() == [True, False, True, False]
+
+
+class Meanwhile(Mapping[str, str]):
+    """The topic sport; when it is looked at for the first time, something happens."""
+
+    def __init__(self, happens: Callable[[], None]) -> None:
+        self._due = [happens]
+
+    def __getitem__(self, name: str) -> str:
+        return {"topic": "sport"}[name]
+
+    def __iter__(self) -> Iterator[str]:
+        if self._due:
+            self._due.pop()()
+        return iter(["topic"])
+
+    def __len__(self) -> int:
+        return 1
+
+
+def test_a_filter_that_was_being_worked_out_while_the_items_changed_is_not_kept() -> None:
+    catalogue = MemoryCatalogue()
+    shelf = Shelf(catalogue, refresh_seconds=0, monotonic=Ticks())
+
+    def change() -> None:
+        catalogue.put([item("a", "news")])
+        shelf.refresh()
+
+    catalogue.put([Item(key="a", title="a", published_at=NOW, attributes=Meanwhile(change))])
+    shelf.refresh()
+    assert shelf.allowed(rows(0), SPORT).tolist() == [True]
+    assert shelf.allowed(rows(0), SPORT).tolist() == [False]
 
 
 def test_a_filter_may_name_items_by_key() -> None:

@@ -56,8 +56,8 @@ def configuring(
 def test_what_is_created_comes_back_as_stored_with_a_revision() -> None:
     use, store, _ = configuring()
     layer = use.create_layer(Layer(key="slate", salt="slate"), author="anna")
-    size_ = Parameter(key="slate.size", type=ParameterType.FLOAT, default=10, layer="slate")
-    parameter = use.create_parameter(size_, author="anna")
+    gap = Parameter(key="slate.gap", type=ParameterType.FLOAT, default=10, layer="slate")
+    parameter = use.create_parameter(gap, author="anna")
     experiment = use.create_experiment(draft(), author="ben")
     assert store.load().layers[-1] == layer
     assert store.load().parameters[-1] == parameter
@@ -65,6 +65,35 @@ def test_what_is_created_comes_back_as_stored_with_a_revision() -> None:
     assert store.load().experiments == (experiment,)
     newest = store.revisions()[0]
     assert (newest.author, newest.action, newest.kind, newest.key) == ("ben", "create", "experiment", "textcnn")
+
+
+def test_what_the_stages_could_not_use_is_refused_with_each_value() -> None:
+    use, store, _ = configuring()
+    use.create_layer(Layer(key="slate", salt="slate"), author="anna")
+    before = store.load()
+    for wanted_size in (0, 10**400):
+        wanted = Parameter(key="slate.size", type=ParameterType.INTEGER, default=wanted_size, layer="slate")
+        with pytest.raises(ConfigurationInvalid):
+            use.create_parameter(wanted, author="anna")
+    assert store.load() == before
+    use.create_parameter(Parameter(key="slate.size", type=ParameterType.INTEGER, default=5, layer="slate"), author="a")
+    first, second = draft().variants
+    variants = (replace(first, values={"slate.size": 0}), replace(second, values={"slate.size": 101}))
+    with pytest.raises(ConfigurationInvalid) as refusal:
+        use.create_experiment(replace(draft(), layer="slate", variants=variants), author="ben")
+    assert [fault.split("slate.size=")[1] for fault in refusal.value.faults] == [
+        "0 is not an integer from 1 to 100",
+        "101 is not an integer from 1 to 100",
+    ]
+
+
+def test_a_value_that_was_stored_already_hinders_no_other_change() -> None:
+    store = MemoryConfigurationStore(newsroom())
+    now = store.load()
+    old = Parameter(key="explore.epsilon", type=ParameterType.FLOAT, default=1.5, layer=now.layers[0].key)
+    store.commit(replace(now, parameters=(*now.parameters, old)), author="old", action="create", at=START)
+    use, _, _ = configuring(store)
+    assert use.create_layer(Layer(key="slate", salt="slate"), author="anna").key == "slate"
 
 
 def test_an_experiment_is_created_on_free_buckets_for_a_share() -> None:

@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from lamella.services.model_ports import ModelVersion, Scored
-from lamella.services.stages import DEFAULTS, StageReader, blend, parameter_fault, read_stages, stand_ins
+from lamella.services.stage_values import DEFAULTS, parameter_fault
+from lamella.services.stages import StageReader, blend, read_stages, stand_ins
 
 DAY = datetime(2026, 3, 2, tzinfo=UTC)
 RECALLED = Scored(items=["a", "b", "c"], scores=[0.9, 0.5, 0.2], source="recall:mf@1")
@@ -92,6 +93,11 @@ def test_an_unusable_value_is_named_and_its_default_holds(key: str, value: objec
 def test_every_default_is_usable_and_other_parameters_are_none_of_our_business() -> None:
     assert [parameter_fault(key, value) for key, value in DEFAULTS.items()] == [None] * len(DEFAULTS)
     assert parameter_fault("banner.colour", "red") is None
+
+
+def test_an_empty_filter_lets_every_item_in() -> None:
+    stages = read_stages({"recall.filter": {}}, k=None)
+    assert (stages.rule, stages.unusable) == (None, ())
 
 
 def test_a_weight_of_1_is_the_ranker_itself() -> None:

@@ -3,7 +3,7 @@ import pytest
 from lamella.experiments.document import experiment_document, layer_document, parameter_document
 from lamella.experiments.snapshot import compile_snapshot
 from lamella.metrics.definitions import METRICS
-from lamella.services.stages import DEFAULTS, parameter_fault
+from lamella.services.stage_values import DEFAULTS, parameter_fault
 from lamella.simulation.plans import NOTHING, RANKING, RECALL, Models, configuration_of, make_plans
 
 MODELS = Models(popularity="popularity@1", mf="mf@2", textcnn="textcnn@3")
