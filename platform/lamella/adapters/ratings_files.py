@@ -22,6 +22,7 @@ _COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "rating": ("rating", "Rating", "score", "stars"),
     "time": ("timestamp", "time", "Timestamp", "ts", "seq"),
 }
+_FAR_SECONDS: Final = 1e11
 _KEYS: Final = ("key", "id", *_COLUMNS["item"], *_COLUMNS["unit"])
 _RATING_NAMES: Final = ("UserID", "MovieID", "Rating", "Timestamp")
 _BESIDE: Final[Mapping[str, tuple[str, ...]]] = {
@@ -163,18 +164,25 @@ def _numbers(column: "pd.Series[str]", path: Path) -> list[float]:
 
 
 def _times(table: "pd.DataFrame") -> list[float] | None:
-    """The first column of time without a gap, as numbers; None where there is none."""
+    """The first column of time without a gap, in seconds since 1970; None where there is none."""
     import pandas as pd
 
     for column in _COLUMNS["time"]:
         if column in table.columns:
-            numbers = pd.to_numeric(table[column], errors="coerce")
+            numbers = pd.to_numeric(table[column].astype(object), errors="coerce")
             if not bool(numbers.isna().any()):
-                return [float(each) for each in numbers]
+                return _seconds([float(each) for each in numbers])
             moments = pd.to_datetime(table[column], errors="coerce", utc=True)
             if not bool(moments.isna().any()):
                 return [each.timestamp() for each in moments]
     return None
+
+
+def _seconds(times: list[float]) -> list[float]:
+    """Times that may be counted in milli-, micro- or nanoseconds: as seconds those would lie after the year 5000."""
+    latest = max(map(abs, times), default=0.0)
+    scale = next((scale for scale in (1.0, 1e3, 1e6) if latest < _FAR_SECONDS * scale), 1e9)
+    return [each / scale for each in times]
 
 
 def _beside(path: Path, what: str) -> Path | None:

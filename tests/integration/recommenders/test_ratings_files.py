@@ -69,6 +69,28 @@ def test_a_parquet_file_whose_times_have_gaps_takes_the_next_column_of_time(tmp_
     assert (ratings.units, ratings.items, ratings.times) == (["7", "7"], ["a", "b"], [1.0, 0.0])
 
 
+SECONDS = 1_767_225_600
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        [SECONDS, SECONDS + 1],
+        [SECONDS * 1_000, (SECONDS + 1) * 1_000],
+        [SECONDS * 10**6, (SECONDS + 1) * 10**6],
+        [SECONDS * 10**9, (SECONDS + 1) * 10**9],
+        ["2026-01-01T00:00:00Z", "2026-01-01T00:00:01Z"],
+        pd.to_datetime(["2026-01-01T00:00:00Z", "2026-01-01T00:00:01Z"]),
+        pd.to_datetime(["2026-01-01T00:00:00", "2026-01-01T00:00:01"]),
+    ],
+    ids=["s", "ms", "us", "ns", "text", "moments", "naive moments"],
+)
+def test_times_are_seconds_whatever_the_file_counts_in(tmp_path: Path, column: object) -> None:
+    table = pd.DataFrame({"user": ["a", "b"], "item": ["x", "y"], "rating": [1, 2], "timestamp": column})
+    table.to_parquet(tmp_path / "r.parquet")
+    assert RatingsFiles().read(str(tmp_path / "r.parquet")).times == [SECONDS, SECONDS + 1]
+
+
 def test_tables_of_items_and_users_may_be_named(tmp_path: Path) -> None:
     write(
         tmp_path,
