@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 
 from lamella.adapters.sql.bulk import bulk
 from lamella.adapters.sql.columns import micros_at
+from lamella.adapters.sql.digests import Digests
 from lamella.adapters.sql.engine import create_engine, writing
-from lamella.adapters.sql.inbox_reader import InboxReader
+from lamella.adapters.sql.inbox_reader import GROUP_BYTES, InboxReader
 from lamella.adapters.sql.journal import SqlJournal
 from lamella.adapters.sql.receipts import SqlReceipts
 from lamella.adapters.sql.record import SqlRecordStore
-from lamella.adapters.sql.schema import event_receipt
+from lamella.adapters.sql.schema import event_receipt, inbox
 from lamella.adapters.sql.types import UTCDateTime
 from lamella.errors import StoreNotMigrated
 from lamella.events.codec import encode
@@ -158,14 +159,14 @@ def test_moments_and_days_are_those_of_the_column_types(engine):
 
 
 def test_a_group_of_batches_is_bounded_by_its_bytes_and_none_is_left_out(engine, monkeypatch):
-    monkeypatch.setattr("lamella.adapters.sql.inbox_reader.GROUP_BYTES", 1_000)
+    monkeypatch.setitem(GROUP_BYTES, engine.dialect.name, 1_000)
     journal = SqlJournal(engine, FakeClock(NOW), limit=100)
     for size in (100, 30, 200, 60, 2_000, 300, 300, 300, 50, 60, 900, 20):
         journal.append(b" " * (size - 2) + b"[]")
     journal.close()
     reader, store = InboxReader(engine), SqlRecordStore(engine)
-    # PostgreSQL: an eighth of the bytes at first, then twice as many each time: 125, 250, 500, 1,000.
-    expected = {"postgresql": [2, 2, 1, 5, 2, 0], "sqlite": [5, 5, 2, 0]}[engine.dialect.name]
+    # PostgreSQL: a quarter of the bytes at first, then twice as many each time: 250, 500, 1,000.
+    expected = {"postgresql": [3, 2, 5, 2, 0], "sqlite": [5, 5, 2, 0]}[engine.dialect.name]
     sizes = [len(reader.take(100).batches) for _ in range(3)]
     assert sizes == expected[:3]
     reader.forget()
@@ -184,3 +185,36 @@ def test_batches_that_another_ingest_took_meanwhile_are_taken_once(engine):
     assert [one.ingest(limit=3, now=NOW).batches for _ in range(2)] == [2, 0]
     counts = one.counts()
     assert (counts["slate"], counts["click"], counts["quarantine"], counts["inbox"]) == (9, 9, 0, 0)
+
+
+def test_groups_are_read_while_the_caller_waits_and_come_in_their_order(pg_database_url, monkeypatch):
+    engine = create_engine(pg_database_url)
+    monkeypatch.setitem(GROUP_BYTES, "postgresql", 400)
+    journal = SqlJournal(engine, FakeClock(NOW), limit=100)
+    for _ in range(10):
+        journal.append(b" " * 198 + b"[]")
+    journal.close()
+    reader = InboxReader(engine)
+    assert not reader.work()
+    groups = [reader.take(100)]
+    while reader.work():
+        pass
+    with engine.begin() as connection:
+        waiting = connection.execute(sa.select(inbox.c.id).order_by(inbox.c.id)).scalars().all()
+        # Two groups are there already, whatever becomes of the table; what is behind them is not.
+        connection.execute(sa.delete(inbox))
+    while (group := reader.take(100)).batches:
+        groups.append(group)
+    assert [list(group.batches) for group in groups] == [waiting[:1], waiting[1:2], waiting[2:4]]
+    assert not reader.is_ahead()
+    engine.dispose()
+
+
+def test_digests_that_begin_alike_are_in_order_and_repeats_come_later():
+    names = [b"same-8-b" + bytes([number] * 8) for number in (3, 1, 3, 2, 1)] + [b"other-8-" + b"x" * 8]
+    digests = Digests.made(b"".join(names))
+    assert [names[row] for row in digests.order] == sorted(names)
+    assert digests.is_first.tolist() == [True, True, False, True, False, True]
+    distinct = Digests.made(b"".join(names[1:3]))
+    assert (distinct.order.tolist(), distinct.is_first.tolist()) == ([0, 1], [True, True])
+    assert Digests.made(b"").order.size == 0

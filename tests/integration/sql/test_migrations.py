@@ -123,3 +123,19 @@ def test_totals_have_room_to_change_on_their_page(pg_database_url):
     engine.dispose()
     assert ("unit_total", ["fillfactor=70"]) in found
     assert ("exposure", ["fillfactor=90"]) in found
+
+
+def test_units_are_compared_by_their_bytes_and_batches_wait_as_they_came(empty_pg_url):
+    migrations.upgrade(empty_pg_url)
+    engine = create_engine(empty_pg_url)
+    collations = (
+        "SELECT DISTINCT collation_name FROM information_schema.columns "
+        "WHERE column_name = 'unit' AND table_schema = 'public'"
+    )
+    storage = "SELECT attstorage FROM pg_attribute WHERE attrelid = 'inbox'::regclass AND attname = 'body'"
+    for revision, found in (("0015", (["C"], "e")), ("0013", ([None], "x"))):
+        migrations.downgrade(empty_pg_url, revision)
+        with engine.connect() as connection:
+            assert connection.exec_driver_sql(collations).scalars().all() == found[0]
+            assert connection.exec_driver_sql(storage).scalar() == found[1]
+    engine.dispose()

@@ -1,4 +1,5 @@
 import gc
+import struct
 import sys
 
 import psycopg
@@ -7,6 +8,7 @@ import sqlalchemy as sa
 
 from lamella.adapters.sql.bulk import bulk
 from lamella.adapters.sql.engine import create_engine, writing
+from lamella.adapters.sql.inbox_reader import GROUP_BYTES
 from lamella.adapters.sql.journal import SqlJournal
 from lamella.adapters.sql.receiving import Trust
 from lamella.adapters.sql.record import SqlRecordStore
@@ -131,7 +133,7 @@ def test_whoever_met_a_repeat_looks_first_for_some_time():
 
 
 def test_an_ingest_leaves_the_interpreter_as_it_was(engine, monkeypatch):
-    monkeypatch.setattr("lamella.adapters.sql.inbox_reader.GROUP_BYTES", 1_000)
+    monkeypatch.setitem(GROUP_BYTES, engine.dialect.name, 1_000)
     journal, store = SqlJournal(engine, FakeClock(NOW), limit=100), SqlRecordStore(engine)
     for number in range(3):
         journal.append(encode([slate(f"request-{number}")]))
@@ -140,3 +142,49 @@ def test_an_ingest_leaves_the_interpreter_as_it_was(engine, monkeypatch):
     while store.ingest(limit=10, now=NOW).batches:
         assert (gc.isenabled(), sys.getswitchinterval()) == (True, interval)
     assert gc.get_freeze_count() == 0
+
+
+def test_work_is_done_while_the_server_lets_the_caller_wait(pg_engine):
+    done = []
+
+    def work():
+        done.append(len(done))
+        return len(done) < 5
+
+    with pg_engine.connect() as connection:
+        driver = connection.connection.driver_connection
+        sender = Sender(driver, work)
+        sender.send("SELECT pg_sleep(0.2)")
+        assert done == []
+        sender.settle()
+        # Each wait asks once more whether there is anything to do by now.
+        assert done[:5] == [0, 1, 2, 3, 4]
+        assert len(done) < 10
+        oid = 20
+        assert sender.ask("SELECT $1 + 1", struct.pack("!q", 41), oid).get_value(0, 0) == struct.pack("!q", 42)
+        with pytest.raises(psycopg.errors.DivisionByZero):
+            sender.ask("SELECT 1 / $1", struct.pack("!q", 0), oid)
+        driver.rollback()
+
+
+def test_what_was_committed_at_once_is_there_before_the_block_ends(pg_engine):
+    with writing(pg_engine) as connection:
+        ways = bulk(connection)
+        ways.append(TABLE, {"key": [1], "name": ["a"]})
+        ways.commit()
+        with pg_engine.connect() as other:
+            assert other.execute(NAMES).scalars().all() == ["a"]
+    with pg_engine.connect() as connection:
+        assert connection.execute(NAMES).scalars().all() == ["a"]
+
+
+def test_a_commit_that_fails_is_told_and_leaves_nothing(pg_engine):
+    with pg_engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE claimed ADD UNIQUE (name) DEFERRABLE INITIALLY DEFERRED")
+    with writing(pg_engine) as connection:
+        ways = bulk(connection)
+        ways.append(TABLE, {"key": [1, 2], "name": ["a", "a"]})
+        with pytest.raises(psycopg.errors.UniqueViolation):
+            ways.commit()
+    with pg_engine.connect() as connection:
+        assert connection.execute(NAMES).all() == []

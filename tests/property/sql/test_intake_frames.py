@@ -91,6 +91,12 @@ def test_traffic_is_framed_without_looking_at_a_single_record():
     check(*(encode(records[at : at + 50]) for at in range(0, len(records), 50)))
 
 
+def test_what_is_parsed_in_parts_is_what_is_parsed_at_once(monkeypatch):
+    monkeypatch.setattr("lamella.adapters.sql.intake._PART_BYTES", 1)
+    records = traffic(random.Random(5), slates=20)
+    check(encode(records[:30]), b"[", encode(records[30:]), b"{}", encode(records[:3]))
+
+
 SHOWN = slate(time=datetime(2026, 3, 2, 8, 0, 0, 123_456, tzinfo=UTC))
 GOOD = orjson.loads(
     encode(

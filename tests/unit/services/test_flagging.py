@@ -63,3 +63,23 @@ def test_the_settings_say_who_is_no_reader():
         False,
         False,
     ]
+
+
+@pytest.mark.parametrize("rule", [None, '{"==": [{"var": ["os", ""]}, "crawlix"]}', '{"==": [1, 2]}'])
+def test_whoever_is_not_in_doubt_gets_no_flag(rule):
+    flagging = Flagging(*[rule] * (rule is not None), internal=["editor"])
+    contexts = [{"user_agent": "Firefox"}, {}, {"user_agent": "Googlebot"}, {"os": "crawlix"}, {"user_agent": ["odd"]}]
+    for units in (["a", "b", "c", "d"], ["a", "editor", "c", "d"], ["a", "b", "c", "d", "e"]):
+        sent = list(zip(units, contexts, strict=False))
+        expected = [flag for unit, context in sent if (flag := flagging.flag(unit, context, NOW))]
+        left = flagging.doubtful(units, contexts[: len(units)])
+        found = [flag for unit, context in left if (flag := flagging.flag(unit, context, NOW))]
+        assert found == expected
+
+
+def test_contexts_that_were_seen_are_in_no_doubt():
+    flagging = Flagging()
+    contexts = [{"user_agent": "Firefox"}, {"user_agent": "Googlebot"}, {"user_agent": "Firefox", "os": "linux"}]
+    for context in contexts:
+        flagging.flag("a", context, NOW)
+    assert list(flagging.doubtful(["a", "b", "c"], contexts)) == [("b", contexts[1])]

@@ -15,19 +15,21 @@ from typing import Any, Final, Protocol, TypeAlias
 import numpy as np
 import psycopg
 import sqlalchemy as sa
-from psycopg.adapt import Dumper
-from psycopg.pq import Format
+from psycopg.adapt import Transformer
 from sqlalchemy.dialects import postgresql, sqlite
 
 from lamella.adapters.sql.columns import DAY_MICROS, Column, Integers
 from lamella.adapters.sql.engine import is_postgresql, unavailable
-from lamella.adapters.sql.sending import Sender
+from lamella.adapters.sql.sending import Sender, Work
 from lamella.adapters.sql.sqlite_bulk import SQLiteBulk
 from lamella.adapters.sql.types import UTCDateTime
 
 Columns: TypeAlias = Mapping[str, Column]
 Counts: TypeAlias = Sequence[int]
 _SIZES: Final = [struct.pack("!i", size) for size in range(65)]
+# bytea[] and int8[] in PostgreSQL's catalogue.
+_BYTEAS: Final = 1001
+_INT8S: Final = 1016
 
 # PostgreSQL counts from 2000-01-01, the columns of a frame from 1970-01-01.
 _DAYS_BEFORE: Final = 10_957
@@ -99,10 +101,14 @@ class Bulk(Protocol):
         """Makes the temporary table if this connection has none yet, and empties it."""
         ...
 
+    def commit(self) -> None:
+        """Ends the transaction where the caller can work meanwhile; otherwise that is left to its block."""
+        ...
 
-def bulk(connection: sa.Connection) -> Bulk:
-    """The way of the connection's store."""
-    return PostgreSQLBulk(connection) if is_postgresql(connection) else SQLiteBulk(connection)
+
+def bulk(connection: sa.Connection, work: Work | None = None) -> Bulk:
+    """The way of the connection's store. `work` is done while PostgreSQL lets the caller wait."""
+    return PostgreSQLBulk(connection, work) if is_postgresql(connection) else SQLiteBulk(connection)
 
 
 class PostgreSQLBulk:
@@ -111,10 +117,10 @@ class PostgreSQLBulk:
     insert = staticmethod(postgresql.insert)
     indexes_units = True
 
-    def __init__(self, connection: sa.Connection) -> None:
+    def __init__(self, connection: sa.Connection, work: Work | None = None) -> None:
         self._connection = connection
         driver: Any = connection.connection.driver_connection
-        self._driver, self._sender = driver, Sender(driver)
+        self._driver, self._sender = driver, Sender(driver, work)
 
     def moments(self, micros: Integers) -> Column:
         """Microseconds since 2000."""
@@ -164,14 +170,14 @@ class PostgreSQLBulk:
     def find(self, column: sa.Column[Any], values: Column, wanted: Sequence[sa.Column[Any]]) -> Iterator[Any]:
         """One statement, whatever the number of values."""
         if len(values):
-            statement = f"{_select(column, wanted)} = ANY(%b)"
-            yield from self._execute(statement, values)
+            result = self._ask(f"{_select(column, wanted)} = ANY($1)", values)
+            reading = Transformer(self._driver)
+            reading.set_pgresult(result)
+            yield from reading.load_rows(0, result.ntuples, tuple)
 
     def remove(self, column: sa.Column[Any], values: Sequence[Any]) -> int:
         """One statement, whatever the number of values."""
-        if not values:
-            return 0
-        return int(self._execute(f"{_delete(column)} = ANY(%b)", values).rowcount)
+        return (self._ask(f"{_delete(column)} = ANY($1)", values).command_tuples or 0) if values else 0
 
     def read(self, statement: str, *values: object) -> Sequence[Any]:
         """In the binary format: bytes would travel as text of twice the length."""
@@ -184,13 +190,15 @@ class PostgreSQLBulk:
         """Made with ON COMMIT DELETE ROWS: empty at the start of each transaction."""
         self.run(_creating(table))
 
-    def _execute(self, statement: str, values: Column) -> Any:
-        self._driver.adapters.register_dumper(_ByteArrays, _ByteArraysDumper)
-        self._driver.adapters.register_dumper(_Numbers, _NumbersDumper)
-        array = _Numbers.of(values) if isinstance(values[0], int) else _ByteArrays.of(values)
+    def commit(self) -> None:
+        """Waits for the disk, and works meanwhile."""
         with self._telling():
-            self._sender.settle()
-            return self._driver.execute(statement, (array,), binary=True)
+            self._sender.commit()
+
+    def _ask(self, statement: str, values: Column) -> Any:
+        array, oid = (_numbers(values), _INT8S) if isinstance(values[0], int) else (_byte_arrays(values), _BYTEAS)
+        with self._telling():
+            return self._sender.ask(statement, array, oid)
 
     @contextmanager
     def _telling(self) -> Iterator[None]:
@@ -212,45 +220,21 @@ def _script(statement: Any, dialect_name: str) -> str:
     return str(statement.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
 
 
-class _Array(bytes):
-    """An array parameter as PostgreSQL reads it: psycopg writes its own value by value, at four times the price."""
-
-    oid = 0
-
-
-class _ByteArrays(_Array):
-    oid = 1001  # bytea[], in PostgreSQL's catalogue
-
-    @classmethod
-    def of(cls, values: Column) -> "_ByteArrays":
-        head = struct.pack("!iiIii", 1, 0, 17, len(values), 1)
-        if isinstance(values, np.ndarray):
-            packed = np.empty(values.size, dtype=[("size", ">i4"), ("value", values.dtype)])
-            packed["size"], packed["value"] = values.dtype.itemsize, values
-            return cls(head + packed.tobytes())
-        sizes = map(_SIZES.__getitem__, map(len, values))
-        return cls(head + b"".join(chain.from_iterable(zip(sizes, values, strict=True))))
+# An array parameter as PostgreSQL reads it: psycopg writes its own value by value, at four times the price.
+def _byte_arrays(values: Column) -> bytes:
+    head = struct.pack("!iiIii", 1, 0, 17, len(values), 1)
+    if isinstance(values, np.ndarray):
+        packed = np.empty(values.size, dtype=[("size", ">i4"), ("value", values.dtype)])
+        packed["size"], packed["value"] = values.dtype.itemsize, values
+        return head + packed.tobytes()
+    sizes = map(_SIZES.__getitem__, map(len, values))
+    return head + b"".join(chain.from_iterable(zip(sizes, values, strict=True)))
 
 
-class _Numbers(_Array):
-    oid = 1016  # int8[]
-
-    @classmethod
-    def of(cls, values: Sequence[int]) -> "_Numbers":
-        packed = np.empty(len(values), dtype=[("size", ">i4"), ("value", ">i8")])
-        packed["size"], packed["value"] = 8, values
-        return cls(struct.pack("!iiIii", 1, 0, 20, len(values), 1) + packed.tobytes())
-
-
-class _ByteArraysDumper(Dumper):
-    format, oid = Format.BINARY, _ByteArrays.oid
-
-    def dump(self, obj: bytes) -> bytes:
-        return obj
-
-
-class _NumbersDumper(_ByteArraysDumper):
-    oid = _Numbers.oid
+def _numbers(values: Sequence[int]) -> bytes:
+    packed = np.empty(len(values), dtype=[("size", ">i4"), ("value", ">i8")])
+    packed["size"], packed["value"] = 8, values
+    return struct.pack("!iiIii", 1, 0, 20, len(values), 1) + packed.tobytes()
 
 
 def _length(columns: Columns) -> int:

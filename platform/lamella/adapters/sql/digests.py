@@ -38,11 +38,14 @@ class Digests:
     @classmethod
     def made(cls, digests: bytes) -> "Digests":
         """These, one behind the other."""
-        words = np.frombuffer(digests, dtype=">u8").reshape(-1, 2)
-        order = np.lexsort((words[:, 1], words[:, 0]))
-        is_first = np.ones(order.size, dtype=bool)
-        # The sort is stable: of equal ones the first comes first.
-        is_first[order[1:]] = (words[order[1:]] != words[order[:-1]]).any(axis=1)
+        words = np.frombuffer(digests, dtype=">u8").astype(np.uint64).reshape(-1, 2)
+        is_first = np.ones(len(words), dtype=bool)
+        # Nearly always the first halves differ, and sorting them alone takes a tenth of the time.
+        order = np.argsort(words[:, 0])
+        if not np.diff(words[order, 0]).all():
+            # Stable: of equal ones the first comes first.
+            order = np.lexsort((words[:, 1], words[:, 0]))
+            is_first[order[1:]] = (words[order[1:]] != words[order[:-1]]).any(axis=1)
         return cls(values=np.frombuffer(digests, dtype=f"V{_SIZE}"), order=order, is_first=is_first)
 
     def where(self, mask: NDArray[np.bool_]) -> "Digests":

@@ -16,6 +16,7 @@ from lamella.adapters.sql.columns import (
     taken,
     transposed,
 )
+from lamella.adapters.sql.steps import Steps, made_by
 from lamella.events.validation import ACTION_LIMIT, NAME_LIMIT, READ_SECONDS_LIMIT, VALUE_LIMIT
 
 _COMMON: Final = ("kind", "event_id", "unit", "time", "request_id", "item")
@@ -51,6 +52,11 @@ class Events:
     @classmethod
     def of(cls, documents: Sequence[Mapping[str, Any]]) -> "Events":
         """The frame of these objects. Raises LookupError, TypeError or ValueError where one cannot be an event."""
+        return made_by(cls.steps(documents))
+
+    @classmethod
+    def steps(cls, documents: Sequence[Mapping[str, Any]]) -> "Steps[Events]":
+        """Makes the frame, and raises the same."""
         from lamella.adapters.sql.arrays import (
             moments_of,
             order_of,
@@ -67,6 +73,7 @@ class Events:
             request_ids=request_ids,
             items=items,
         )
+        yield
         # Neighbours lie on the same page of the index by unit.
         by_unit, names = order_of(units), np.array(kinds)
         for kind in sorted(set(kinds)):

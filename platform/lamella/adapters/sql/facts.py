@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from itertools import compress, repeat
+from itertools import compress
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
@@ -188,7 +188,7 @@ class Ingest:
         for each, at, arm in zip(new.values(), micros.tolist(), arms, strict=True):
             self._totals.add_exposure(each.unit, at, each.exposed, arm)
         self._tallies.see(micros, arms)
-        self._tallies.judge(units, repeat({}))
+        self._tallies.judge(units, [{}] * len(units))
         self.stored += Counter(exposure=len(new))
         self.duplicate += Counter(exposure=len(exposures) - len(new))
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from itertools import chain
@@ -15,12 +15,15 @@ from lamella.adapters.sql.columns import DAY_MICROS
 from lamella.adapters.sql.digests import Digests, digest_of
 from lamella.adapters.sql.event_frame import Events
 from lamella.adapters.sql.slate_frame import Slates
+from lamella.adapters.sql.steps import Steps, made_by
 from lamella.events.codec import REFUSED, Fault, Record, encode, read_batch, read_record
 from lamella.events.contract import EXPOSURE_MARK, Exposure
 
 Frame = TypeVar("Frame", Events, Slates)
 _OTHERS: Final = ("exposure", REFUSED)
 _FRAMELESS: Final = ("slate", *_OTHERS)
+_PART_BYTES: Final = 256 * 1024
+"""What is parsed at once."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -42,15 +45,27 @@ class Intake:
     @classmethod
     def of(cls, batches: Iterable[bytes]) -> "Intake":
         """What the batches hold."""
-        intake = cls()
-        documents = list(chain.from_iterable(intake._lists(list(batches))))
+        return made_by(cls.steps(batches))
+
+    @classmethod
+    def steps(cls, batches: Iterable[bytes]) -> "Steps[Intake]":
+        """Reads what the batches hold."""
+        intake, documents = cls(), list[Any]()
+        for part in _parts(batches):
+            documents += chain.from_iterable(intake._lists(part))
+            yield
         kinds = [document.get("kind") if type(document) is dict else None for document in documents]
         slates = [document for document, kind in zip(documents, kinds, strict=True) if kind == "slate"]
         others = [document for document, kind in zip(documents, kinds, strict=True) if kind in _OTHERS]
         events = [document for document, kind in zip(documents, kinds, strict=True) if kind not in _FRAMELESS]
-        intake.slates = intake._frame(Slates.of, slates)
-        intake.events = intake._frame(Events.of, events)
+        del documents, kinds
+        yield
+        intake.slates = yield from intake._frame(Slates, slates)
+        yield
         intake.slate_digests = Digests.of(intake.slates.request_ids)
+        yield
+        intake.events = yield from intake._frame(Events, events)
+        yield
         intake.event_digests = Digests.of(intake.events.event_ids)
         for record in intake._records(others):
             if isinstance(record, Exposure):
@@ -81,16 +96,17 @@ class Intake:
                 lists.append(found)
         return lists
 
-    def _frame(self, make: Callable[[Sequence[Any]], Frame], documents: Sequence[Any]) -> Frame:
+    def _frame(self, kind: type[Frame], documents: Sequence[Any]) -> Steps[Frame]:
         """The records as columns: all at once where all are well, otherwise without those that are faults."""
         try:
-            frame = make(documents)
+            frame = yield from kind.steps(documents)
+            yield
             if frame.fits():
                 return frame
         except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError):
             pass
         good = self._records(documents)
-        return make(orjson.loads(encode(good)))
+        return kind.of(orjson.loads(encode(good)))
 
     def _records(self, documents: Iterable[object]) -> list[Record]:
         """The records that keep the contract; the others are faults."""
@@ -107,3 +123,15 @@ class Intake:
         key = hashlib.blake2b(fault.document, digest_size=16).digest()
         if self.faults.setdefault(key, fault) is not fault:
             self.duplicate[fault.kind] += 1
+
+
+def _parts(batches: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """The batches, some hundred kilobytes at a time."""
+    part, size = list[bytes](), 0
+    for batch in batches:
+        part.append(batch)
+        size += len(batch)
+        if size >= _PART_BYTES:
+            yield part
+            part, size = [], 0
+    yield part

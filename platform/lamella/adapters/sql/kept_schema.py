@@ -9,7 +9,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from lamella.adapters.sql.schema import TOTALS, exposure, metadata, unit_total
-from lamella.adapters.sql.types import Identity, UTCDateTime
+from lamella.adapters.sql.types import Identity, Unit, UTCDateTime
 
 
 def _required(name: str, kind: Any) -> sa.Column[Any]:
@@ -52,7 +52,7 @@ exposure_change: Final = sa.Table(
     metadata,
     sa.Column("id", Identity, primary_key=True),
     _required("phase", sa.BigInteger),
-    _required("unit", sa.Text),
+    _required("unit", Unit),
     *(sa.Column(name, exposure.c[name].type) for name in ("variant", "first_day", "counted", "crossed")),
 )
 told: Final = sa.Table(
@@ -60,7 +60,7 @@ told: Final = sa.Table(
     metadata,
     sa.Column("digest", sa.LargeBinary(16), primary_key=True),
     sa.Column("time", UTCDateTime, nullable=False, index=True),
-    _required("unit", sa.Text),
+    _required("unit", Unit),
     _required("arm", sa.Integer),
     sqlite_with_rowid=False,
 )

@@ -7,7 +7,6 @@ while these are stored.
 """
 
 import gc
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date, datetime
@@ -29,7 +28,6 @@ from lamella.services.flagging import Flagging
 from lamella.services.ports import IngestReceipt
 
 _TAKE_TURN: Final = sa.select(sa.func.pg_advisory_xact_lock(INGEST))
-_TURN_SECONDS: Final = 0.001
 
 
 class SqlRecordStore:
@@ -48,7 +46,7 @@ class SqlRecordStore:
         `batches` is 0 only where the inbox was empty. Another ingest that runs meanwhile is waited for.
         Raises StoreUnavailable, and then nothing has changed.
         """
-        with _undisturbed(self._inbox, turns=is_postgresql(self._engine)):
+        with _undisturbed(self._inbox):
             while True:
                 try:
                     receipt = self._store(self._inbox.take(limit), now)
@@ -75,7 +73,7 @@ class SqlRecordStore:
         if not batches:
             return IngestReceipt(batches=0, stored={}, duplicate={}, quarantined={})
         months = months_of(intake.days(), now)
-        with writing(self._engine) as connection, _settled(bulk(connection)) as ways:
+        with writing(self._engine) as connection, _settled(bulk(connection, self._inbox.work)) as ways:
             if is_postgresql(connection):
                 connection.execute(_TAKE_TURN)
             if ways.remove(inbox.c.id, batches) != len(batches):
@@ -88,6 +86,7 @@ class SqlRecordStore:
             ingest.run(intake)
             # Thousands of records: they are freed while the store works on what it was told last.
             del group, intake
+            ways.commit()
         self._months |= months
         self._arms.remember(ingest.numbers)
         return IngestReceipt(
@@ -109,21 +108,16 @@ def _settled(ways: Bulk) -> Iterator[Bulk]:
 
 
 @contextmanager
-def _undisturbed(reader: InboxReader, *, turns: bool) -> Iterator[None]:
+def _undisturbed(reader: InboxReader) -> Iterator[None]:
     """No search for cycles meanwhile: it would walk over every record again and again, and there are none.
 
-    What is read ahead stays out of the search after the block, until nothing is. With `turns`, threads take quick
-    turns: one that PostgreSQL has answered would wait five milliseconds for the one that reads ahead, at each
-    statement, and the server with it.
+    What is read ahead stays out of the search after the block, until nothing is.
     """
-    was_on, interval = gc.isenabled(), sys.getswitchinterval()
+    was_on = gc.isenabled()
     gc.disable()
-    if turns:
-        sys.setswitchinterval(_TURN_SECONDS)
     try:
         yield
     finally:
-        sys.setswitchinterval(interval)
         if reader.is_ahead():
             gc.freeze()
         else:

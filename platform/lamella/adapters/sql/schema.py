@@ -13,9 +13,9 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from lamella.adapters.sql.types import Identity, UTCDateTime
+from lamella.adapters.sql.types import Identity, Unit, UTCDateTime
 
-REVISION: Final = "0014"
+REVISION: Final = "0015"
 """The newest migration: what `alembic_version` must say for this code to run."""
 ONLY_SQLITE: Final = {"store": "sqlite"}
 ONLY_POSTGRESQL: Final = {"store": "postgresql"}
@@ -151,7 +151,7 @@ quarantine: Final = sa.Table(
     _required("kind", sa.Text),
     _required("key", sa.Text),
     _required("body", sa.LargeBinary),
-    sa.Column("unit", sa.Text, index=True),
+    sa.Column("unit", Unit, index=True),
 )
 
 # What was stored already. `digest` is BLAKE2b-128 of the request id or the event id. Digests scatter, so that each new
@@ -161,7 +161,7 @@ slate_receipt: Final = sa.Table(
     metadata,
     sa.Column("digest", sa.LargeBinary(16), primary_key=True),
     _required("arm", sa.Integer),
-    _required("unit", sa.Text),
+    _required("unit", Unit),
     sqlite_with_rowid=False,
 )
 event_receipt: Final = sa.Table(
@@ -201,7 +201,7 @@ def _fact(name: str, key: tuple[str, ...], *columns: sa.Column[Any]) -> sa.Table
         metadata,
         _required("time", UTCDateTime),
         _required("request_id", sa.Text),
-        _required("unit", sa.Text),
+        _required("unit", Unit),
         _required("arm", sa.Integer),
         *columns,
         sa.PrimaryKeyConstraint("time", *key).ddl_if(dialect="sqlite"),
@@ -255,7 +255,7 @@ custom: Final = sa.Table(
     metadata,
     _required("time", UTCDateTime),
     sa.Column("request_id", sa.Text),
-    _required("unit", sa.Text),
+    _required("unit", Unit),
     sa.Column("arm", sa.Integer),
     _required("event_id", sa.Text),
     sa.Column("item", sa.Text),
@@ -272,7 +272,7 @@ FACTS: Final = (slate, impression, click, read, interaction, custom)
 flagged_unit: Final = sa.Table(
     "flagged_unit",
     metadata,
-    sa.Column("unit", sa.Text, primary_key=True),
+    sa.Column("unit", Unit, primary_key=True),
     _required("reason", sa.Text),
     _required("detail", sa.Text),
     _required("at", UTCDateTime),
@@ -283,7 +283,7 @@ exposure: Final = sa.Table(
     "exposure",
     metadata,
     sa.Column("phase", sa.BigInteger, primary_key=True),
-    sa.Column("unit", sa.Text, primary_key=True),
+    sa.Column("unit", Unit, primary_key=True),
     _required("variant", sa.Text),
     _required("first_at", UTCDateTime),
     _required("first_day", sa.Date),
@@ -296,7 +296,7 @@ exposure: Final = sa.Table(
 unit_total: Final = sa.Table(
     "unit_total",
     metadata,
-    sa.Column("unit", sa.Text, primary_key=True),
+    sa.Column("unit", Unit, primary_key=True),
     sa.Column("arm", sa.Integer, primary_key=True),
     sa.Column("day", sa.Date, primary_key=True),
     _required("slates", sa.Integer),

@@ -22,6 +22,7 @@ from lamella.adapters.sql.columns import (
     only,
     transposed,
 )
+from lamella.adapters.sql.steps import Steps, made_by
 from lamella.events.contract import Exposed
 from lamella.events.validation import INTEGER_LIMIT, RANK_LIMIT
 
@@ -58,17 +59,25 @@ class Slates:
     @classmethod
     def of(cls, documents: Sequence[Mapping[str, Any]]) -> "Slates":
         """The frame of these objects. Raises LookupError, TypeError or ValueError where one cannot be a slate."""
+        return made_by(cls.steps(documents))
+
+    @classmethod
+    def steps(cls, documents: Sequence[Mapping[str, Any]]) -> "Steps[Slates]":
+        """Makes the frame, and raises the same."""
+        from lamella.adapters.sql.arrays import moments_of, numbers, strings
+
         columns = transposed(map(itemgetter(*_FIELDS), documents), len(_FIELDS))
         _, request_ids, units, times, exposures, impressions, snapshots, models, fallbacks, contexts, latencies = (
             columns
         )
+        yield
         combinations: defaultdict[tuple[tuple[Any, ...], ...], int] = defaultdict(count().__next__)
         combination = [combinations[tuple(map(tuple, each))] for each in exposures]
-        from lamella.adapters.sql.arrays import moments_of, numbers, strings
-
+        yield
         if set(map(len, chain.from_iterable(impressions))) - {_IMPRESSION}:
             raise ValueError("an impression of another width")
         flat = list(chain.from_iterable(chain.from_iterable(impressions)))
+        yield
         items, ranks, scores, sources, propensities = (flat[at::_IMPRESSION] for at in range(_IMPRESSION))
         return cls(
             documents=documents,

@@ -111,6 +111,9 @@ class SQLiteBulk:
         self._connection.execute(sa.schema.CreateTable(table, if_not_exists=True))
         self._connection.execute(sa.delete(table))
 
+    def commit(self) -> None:
+        """Left to the caller's block."""
+
     def _execute(self, statement: str, values: Sequence[object]) -> Any:
         """The statement's cursor.
 

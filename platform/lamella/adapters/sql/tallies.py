@@ -1,7 +1,7 @@
 """What an ingest notices besides the facts: records that came late, and units that are no readers."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from itertools import compress
@@ -34,9 +34,9 @@ class Tallies:
         if is_late.any():
             self._late.update(compress(plain(arms), is_late.tolist()))
 
-    def judge(self, units: Column, contexts: Iterable[Any]) -> None:
+    def judge(self, units: Column, contexts: Sequence[Any]) -> None:
         """Flags the units that are no readers, by the context that each sent."""
-        for unit, context in zip(units, contexts, strict=False):
+        for unit, context in self._flagging.doubtful(units, contexts):
             flag = self._flagging.flag(unit, context, self._now)
             if flag is not None:
                 self._flags.setdefault(unit, flag)

@@ -4,6 +4,7 @@ Both are exact in whatever order the records come: totals are integer sums, an e
 """
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import count
@@ -11,6 +12,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 
 from lamella.adapters.sql.bulk import Bulk
 from lamella.adapters.sql.changes import noted, noting_exposures
@@ -130,8 +132,8 @@ class Totals:
         if self._firsts:
             names = stage_exposure.columns.keys()
             self._bulk.append(stage_exposure, dict(zip(names, self._exposure_columns(), strict=True)))
-            self._bulk.run(statements.note_exposures)
-            self._bulk.run(statements.keep_first)
+            for statement in statements.keep_first:
+                self._bulk.run(statement)
 
     def _rows(self, units: Column, arms: Column, micros: Integers) -> Integers:
         """The number of the total that each record belongs to."""
@@ -158,14 +160,12 @@ class _Statements(NamedTuple):
     """What stores the notes and the staged rows."""
 
     add_totals: sa.Executable
-    note_exposures: sa.Executable
-    keep_first: sa.Executable
+    keep_first: Sequence[sa.Executable]
 
 
 @cache
 def _statements(insert: Any) -> _Statements:
-    changing = _changing(stage_exposure.c.phase, stage_exposure.c.unit, *noted())
-    return _Statements(_add_totals(insert), noting_exposures(changing), _keep_first(insert))
+    return _Statements(_add_totals(insert), _keep_first(insert))
 
 
 def _add_totals(insert: Any) -> sa.Executable:
@@ -190,13 +190,29 @@ def _changing(*columns: Any) -> sa.Select[Any]:
     return sa.select(*columns).select_from(stage_exposure.outerjoin(exposure, pair)).where(changed)
 
 
-def _keep_first(insert: Any) -> sa.Executable:
+def _keep_first(insert: Any) -> Sequence[sa.Executable]:
+    """What notes the exposures that change as they were, and then keeps the new ones.
+
+    PostgreSQL does both in one statement and so looks for what changes once; SQLite has no such statement.
+    """
+    new = stage_exposure.c
+    if insert is not postgresql.insert:
+        noting = noting_exposures(_changing(new.phase, new.unit, *noted()))
+        return noting, _inserting(insert, _changing(*new))
+    before = [each.label(f"old_{each.key}") for each in noted()]
+    changing = _changing(*new, *before).cte("changing")
+    found = [changing.c[name] for name in ("phase", "unit", *(each.key for each in before))]
+    noted_too = noting_exposures(sa.select(*found)).cte("noting")
+    return (_inserting(insert, sa.select(*(changing.c[name] for name in new.keys()))).add_cte(noted_too),)  # noqa: SIM118
+
+
+def _inserting(insert: Any, changed: sa.Select[Any]) -> Any:
     """Inserts new exposures and updates those that changed; the others are not even locked."""
-    new, old = stage_exposure.c, exposure.c
-    adding = insert(exposure).from_select(new.keys(), _changing(*new))
+    old = exposure.c
+    adding = insert(exposure).from_select(old.keys(), changed)
     late = adding.excluded
     is_earlier = _is_earlier(late, old)
-    statement: sa.Executable = adding.on_conflict_do_update(
+    return adding.on_conflict_do_update(
         index_elements=["phase", "unit"],
         set_={
             "crossed": sa.or_(old.crossed, late.crossed, old.variant != late.variant),
@@ -206,7 +222,6 @@ def _keep_first(insert: Any) -> sa.Executable:
             "first_at": sa.case((is_earlier, late.first_at), else_=old.first_at),
         },
     )
-    return statement
 
 
 def _is_earlier(one: Any, other: Any) -> sa.ColumnElement[bool]:

@@ -9,6 +9,9 @@ from sqlalchemy.engine import Dialect
 # SQLite numbers rows by itself only where the key's type is INTEGER.
 Identity: Final = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
+# Each index by unit compares bytes, as SQLite does, and not letters as the server's language sorts them.
+Unit: Final = sa.Text(collation="C").with_variant(sa.Text(), "sqlite")
+
 
 class UTCDateTime(sa.types.TypeDecorator[datetime]):
     """A moment, aware and in UTC on both sides; a naive one is refused.
