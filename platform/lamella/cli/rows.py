@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 
 from lamella.errors import InvalidInput
+from lamella.events.validation import shown
 from lamella.services.importing import Line
 
 SUFFIXES: Final = (".csv", ".jsonl", ".ndjson", ".parquet")
@@ -73,9 +74,11 @@ class Rows:
 def _object(line: str) -> dict[str, Any] | ValueError:
     try:
         found = json.loads(line)
-    except json.JSONDecodeError as error:
+    except ValueError as error:
         return ValueError(f"not JSON: {error}")
-    return found if isinstance(found, dict) else ValueError(f"not an object: {found!r:.60}")
+    except RecursionError:
+        return ValueError("too deeply nested to be read")
+    return found if isinstance(found, dict) else ValueError(f"not an object: {shown(found, most=60)}")
 
 
 def _plain(value: Any) -> Any:

@@ -16,7 +16,7 @@ import orjson
 
 from lamella.errors import InvalidEvent, InvalidInput
 from lamella.events.contract import Click, Custom, Event, Exposure, Interaction, Read, Slate
-from lamella.events.validation import parse_event, parse_exposure, parse_feedback, parse_slate
+from lamella.events.validation import parse_event, parse_exposure, parse_feedback, parse_slate, shown
 
 __all__ = ["Fault", "Record", "decode", "encode", "fault_of", "parse_event"]
 
@@ -190,4 +190,13 @@ def _written(document: object) -> bytes:
         return orjson.dumps(document)
     except TypeError:
         # NaN, half a surrogate pair, a number of a thousand digits: what only Python's own writer carries.
-        return json.dumps(document).encode()
+        return _written_by_python(document).encode()
+
+
+def _written_by_python(document: object) -> str:
+    try:
+        return json.dumps(document)
+    except RecursionError:
+        # Lists in lists in lists, a thousand deep: what else the record says is kept.
+        fields = document.items() if isinstance(document, dict) else ()
+        return json.dumps({name: shown(value) if isinstance(value, dict | list) else value for name, value in fields})

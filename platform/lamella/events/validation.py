@@ -96,7 +96,7 @@ def parse_feedback(document: object) -> Event:
     fields = _FIELDS.get(kind) if isinstance(kind, str) else None
     if fields is None:
         why = "unknown_kind" if "kind" in document else "missing_field"
-        raise InvalidEvent(why, f"kind is {_shown(kind)}; use one of {', '.join(KINDS)}")
+        raise InvalidEvent(why, f"kind is {shown(kind)}; use one of {', '.join(KINDS)}")
     if not document.keys() <= fields:
         unknown = ", ".join(sorted(f"{key!r:.80}" for key in document.keys() - fields))
         raise InvalidEvent("unknown_field", f"a {kind} has no field {unknown}; use {', '.join(sorted(fields))}")
@@ -139,7 +139,7 @@ def parse_slate(document: Mapping[str, object]) -> Slate:
         raise InvalidEvent("unknown_field", f"a slate has no field {unknown}")
     exposures = tuple(_exposed(each) for each in _list(document, "exposures"))
     if len({each.phase for each in exposures}) < len(exposures):
-        raise InvalidEvent("repeated", f"exposures {_shown(exposures)} name a phase twice")
+        raise InvalidEvent("repeated", f"exposures {shown(exposures)} name a phase twice")
     impressions = tuple(_impression(each) for each in _list(document, "impressions"))
     if len({each.rank for each in impressions}) < len(impressions):
         raise InvalidEvent("repeated", "two impressions have the same rank")
@@ -175,20 +175,20 @@ def _exposed(document: object) -> Exposed:
         case [int(phase), str(variant), bool(counted)] if 0 <= phase <= INTEGER_LIMIT:
             _check(variant, "variant", TEXT_LIMIT)
             return Exposed(phase=phase, variant=variant, counted=counted)
-    raise InvalidEvent("wrong_type", f"exposure {_shown(document)}: send [phase, variant, counted]")
+    raise InvalidEvent("wrong_type", f"exposure {shown(document)}: send [phase, variant, counted]")
 
 
 def _impression(document: object) -> Impression:
     if type(document) is not list or len(document) != 5:
-        raise InvalidEvent("wrong_type", f"impression {_shown(document)}: send [item, rank, score, source, propensity]")
+        raise InvalidEvent("wrong_type", f"impression {shown(document)}: send [item, rank, score, source, propensity]")
     item, rank, score, source, propensity = document
     if type(item) is not str or type(rank) is not int or type(source) is not str:
-        raise InvalidEvent("wrong_type", f"impression {_shown(document)}: send texts for item and source, a whole rank")
+        raise InvalidEvent("wrong_type", f"impression {shown(document)}: send texts for item and source, a whole rank")
     if type(score) not in _NUMBERS or type(propensity) not in _NUMBERS:
-        raise InvalidEvent("wrong_type", f"impression {_shown(document)}: send numbers for score and propensity")
+        raise InvalidEvent("wrong_type", f"impression {shown(document)}: send numbers for score and propensity")
     if not 1 <= rank <= RANK_LIMIT or not 0 < propensity <= 1 or not -math.inf < score < math.inf:
         raise InvalidEvent(
-            "out_of_range", f"impression {_shown(document)}: rank from 1, 0 < propensity <= 1, a finite score"
+            "out_of_range", f"impression {shown(document)}: rank from 1, 0 < propensity <= 1, a finite score"
         )
     if not 0 < len(item) <= TEXT_LIMIT or not item.isprintable():
         _check(item, "item", TEXT_LIMIT)
@@ -203,9 +203,17 @@ def read_text(document: Mapping[str, object], field: str, *, most: int = TEXT_LI
     if type(value) is not str:
         if field not in document:
             raise InvalidEvent("missing_field", f"{field} is missing")
-        raise InvalidEvent("wrong_type", f"{field} is {_shown(value)}; send a text")
+        raise InvalidEvent("wrong_type", f"{field} is {shown(value)}; send a text")
     _check(value, field, most)
     return value
+
+
+def shown(value: object, *, most: int = 80) -> str:
+    """The beginning of the value, for a message that names it."""
+    try:
+        return repr(value)[:most]
+    except RecursionError:
+        return f"a {_type(value)} too deeply nested to be shown"[:most]
 
 
 def _check(value: str, field: str, most: int) -> None:
@@ -223,7 +231,7 @@ def read_time(document: Mapping[str, object]) -> datetime:
     if type(value) is not str:
         if "time" not in document:
             raise InvalidEvent("missing_field", "time is missing")
-        raise InvalidEvent("wrong_type", f"time is {_shown(value)}; send RFC 3339, like 2026-03-02T08:00:00Z")
+        raise InvalidEvent("wrong_type", f"time is {shown(value)}; send RFC 3339, like 2026-03-02T08:00:00Z")
     try:
         moment = datetime.fromisoformat(value)
         if moment.tzinfo is None:
@@ -238,7 +246,7 @@ def _number(document: Mapping[str, object], field: str, *, least: float = 0.0, m
     if type(value) is not float and type(value) is not int:
         if field not in document:
             raise InvalidEvent("missing_field", f"{field} is missing")
-        raise InvalidEvent("wrong_type", f"{field} is {_shown(value)}; send a number")
+        raise InvalidEvent("wrong_type", f"{field} is {shown(value)}; send a number")
     if not least <= value <= most or value == math.inf:
         raise InvalidEvent("out_of_range", f"{field} is {value!r:.40}; send {least:g} to {most:g}")
     # To the millionth: per-unit totals are sums of whole millionths.
@@ -248,21 +256,21 @@ def _number(document: Mapping[str, object], field: str, *, least: float = 0.0, m
 def _whole(document: Mapping[str, object], field: str) -> int:
     value = document.get(field)
     if type(value) is not int or not 0 <= value <= INTEGER_LIMIT:
-        raise InvalidEvent("wrong_type", f"{field} is {_shown(value)}; send a whole number from 0 to {INTEGER_LIMIT}")
+        raise InvalidEvent("wrong_type", f"{field} is {shown(value)}; send a whole number from 0 to {INTEGER_LIMIT}")
     return value
 
 
 def _list(document: Mapping[str, object], field: str) -> Sequence[object]:
     value = document.get(field)
     if not isinstance(value, list):
-        raise InvalidEvent("wrong_type", f"{field} is {_shown(value)}; send a list")
+        raise InvalidEvent("wrong_type", f"{field} is {shown(value)}; send a list")
     return value
 
 
 def _object(document: Mapping[str, object], field: str) -> Mapping[str, object]:
     value = document.get(field, {})
     if not isinstance(value, dict):
-        raise InvalidEvent("wrong_type", f"{field} is {_shown(value)}; send an object")
+        raise InvalidEvent("wrong_type", f"{field} is {shown(value)}; send an object")
     return value
 
 
@@ -270,12 +278,8 @@ def _words(document: Mapping[str, object], field: str) -> Mapping[str, str]:
     value = _object(document, field)
     words = {key: text for key, text in value.items() if isinstance(text, str)}
     if len(words) != len(value):
-        raise InvalidEvent("wrong_type", f"{field} is {_shown(value)}; send texts by stage")
+        raise InvalidEvent("wrong_type", f"{field} is {shown(value)}; send texts by stage")
     return words
-
-
-def _shown(value: object) -> str:
-    return f"{value!r:.80}"
 
 
 def _type(value: object) -> str:

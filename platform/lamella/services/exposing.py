@@ -13,7 +13,7 @@ from typing import Final
 from lamella.errors import InvalidEvent, InvalidInput, NotFound
 from lamella.events.codec import Fault, encode, fault_of
 from lamella.events.contract import Exposed, Exposure
-from lamella.events.validation import LATE, check_time, read_text, read_time
+from lamella.events.validation import LATE, check_time, read_text, read_time, shown
 from lamella.experiments.assignment import Assignment
 from lamella.experiments.compiling import LIVE
 from lamella.experiments.flags import Flags, units_of
@@ -135,7 +135,7 @@ class Reader:
             raise InvalidEvent("unknown_variant", f"experiment {experiment.key!r} has no variant {variant!r}: {known}")
         counted = document.get("counted", True)
         if not isinstance(counted, bool):
-            raise InvalidEvent("wrong_type", f"counted is {counted!r:.80}; send true or false")
+            raise InvalidEvent("wrong_type", f"counted is {shown(counted)}; send true or false")
         is_forced = unit in experiment.forced
         return Exposed(phase=_phase(document, experiment), variant=variant, counted=counted and not is_forced)
 
@@ -153,7 +153,7 @@ class Reader:
         if key is None:
             holder = self._holders.get(_whole_phase(document))
             if holder is None:
-                raise InvalidEvent("unknown_phase", f"no experiment has phase {document.get('phase')!r:.80}")
+                raise InvalidEvent("unknown_phase", f"no experiment has phase {shown(document.get('phase'))}")
             return self._experiments[holder]
         try:
             return experiment_of(self._snapshot.configuration, read_text(document, "experiment"))
@@ -205,5 +205,5 @@ def _phase(document: Mapping[str, object], experiment: Experiment) -> int:
 def _whole_phase(document: Mapping[str, object]) -> int:
     phase = document.get("phase")
     if type(phase) is not int:
-        raise InvalidEvent("wrong_type", f"phase is {phase!r:.80}; send its id, a whole number")
+        raise InvalidEvent("wrong_type", f"phase is {shown(phase)}; send its id, a whole number")
     return phase

@@ -1,6 +1,7 @@
 """A team's history as records: events, exposures and slates of whatever age, row by row, each refused by itself."""
 
 import hashlib
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,7 +12,16 @@ import orjson
 from lamella.errors import InvalidEvent
 from lamella.events.codec import Record
 from lamella.events.contract import Exposed, Exposure, Slate
-from lamella.events.validation import check_time, parse_exposure, parse_feedback, parse_slate, read_text, read_time
+from lamella.events.validation import (
+    check_time,
+    parse_exposure,
+    parse_feedback,
+    parse_slate,
+    read_text,
+    read_time,
+    shown,
+)
+from lamella.experiments.fields import value_fault
 from lamella.experiments.model import Configuration, Experiment
 
 IMPRESSION: Final = "impression"
@@ -20,6 +30,7 @@ _SHOWN: Final = frozenset(
 )
 _NUMBERS: Final = ("read_seconds", "completion", "value", "score", "propensity", "latency_ms")
 _WHOLE: Final = ("rank", "snapshot", "phase")
+_KEPT_AS_JSON: Final = ("context", "models", "fallbacks")
 _EXPOSURE: Final = frozenset(("kind", "event_id", "unit", "time", "experiment", "variant", "counted"))
 
 
@@ -71,7 +82,12 @@ class Importing:
         try:
             return Imported(first=first, last=last, record=self._record(rows))
         except InvalidEvent as error:
-            return Imported(first=first, last=last, record=None, fault=error)
+            fault = error
+        except OverflowError:
+            fault = InvalidEvent("out_of_range", "a number is larger than any that is kept")
+        except RecursionError:
+            fault = InvalidEvent("wrong_type", "it is too deeply nested to be read")
+        return Imported(first=first, last=last, record=None, fault=fault)
 
     def _record(self, rows: list[tuple[Line, Mapping[str, Any]]]) -> Record:
         line, row = rows[0]
@@ -99,6 +115,9 @@ class Importing:
         listed = row.get("impressions", row.get("items", []))
         if not isinstance(listed, list) or not isinstance(row.get("exposures", []), list):
             raise InvalidEvent("wrong_type", "impressions, items and exposures are lists")
+        for name in _KEPT_AS_JSON:
+            if fault := value_fault(row.get(name)):
+                raise InvalidEvent("wrong_type", f"{name} {fault}")
         document = {name: value for name, value in row.items() if name != "items"}
         document["impressions"] = [_impression(each, rank) for rank, each in enumerate(listed, start=1)]
         document["exposures"] = [self._exposed(each, time) for each in row.get("exposures", [])]
@@ -145,7 +164,7 @@ class Importing:
         if isinstance(stated, list):
             return stated
         if not isinstance(stated, Mapping):
-            raise InvalidEvent("wrong_type", f"exposure {stated!r:.80}: send an object with experiment and variant")
+            raise InvalidEvent("wrong_type", f"exposure {shown(stated)}: send an object with experiment and variant")
         key, variant = read_text(stated, "experiment"), read_text(stated, "variant")
         experiment = self._experiments.get(key)
         if experiment is None:
@@ -189,5 +208,9 @@ def _typed(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _own_id(number: int, row: Mapping[str, Any]) -> str:
     """An id for an event that has none: the same for the same row at the same place of a file."""
-    written = orjson.dumps([number, row], option=orjson.OPT_SORT_KEYS, default=str)
+    try:
+        written = orjson.dumps([number, row], option=orjson.OPT_SORT_KEYS, default=str)
+    except TypeError:
+        # Half a surrogate pair, a number of a thousand digits: what only Python's own writer carries.
+        written = json.dumps([number, row], sort_keys=True, default=str).encode()
     return f"import-{hashlib.blake2b(written, digest_size=16).hexdigest()}"

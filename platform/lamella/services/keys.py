@@ -138,7 +138,8 @@ class Keys:
         except StoreUnavailable:
             if remembered is None or not remembered.outlives(now):
                 raise
-            principal, confirmed = remembered.principal, remembered.confirmed
+            # A store that is silent costs seconds to be found away: not each request shall pay them.
+            principal, confirmed, now = remembered.principal, remembered.confirmed, self._monotonic()
         if principal is None:
             self._verified.pop(digest, None)
             raise Unauthenticated("the key is unknown or revoked; ask an admin for a new one")

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Final, Self
 
@@ -135,7 +136,7 @@ class Supervisor:
     def _launch(self, child: Child) -> None:
         pid = child.start()
         self._children.append(child)
-        self._report(f"{child.program.name}: started, pid {pid}")
+        self._tell(f"{child.program.name}: started, pid {pid}")
 
     def _await_broker(self, child: Child) -> None:
         deadline = time.monotonic() + _BROKER_SECONDS
@@ -147,7 +148,7 @@ class Supervisor:
     def _watch(self, child: Child) -> None:
         if child.restart_at is not None:
             if time.monotonic() >= child.restart_at:
-                self._report(f"{child.program.name}: started again, pid {child.start()}")
+                self._start_again(child)
             return
         how = child.ended()
         if how is None:
@@ -156,9 +157,21 @@ class Supervisor:
             self._fail_if_ended(child)
         words = child.complaint()
         delay = child.plan_restart()
-        self._report(
+        self._tell(
             f"{child.program.name}: ended ({how}); starts again in {delay:.1f} s" + (f": {words}" if words else "")
         )
+
+    def _start_again(self, child: Child) -> None:
+        try:
+            self._tell(f"{child.program.name}: started again, pid {child.start()}")
+        except OSError as error:
+            delay = child.plan_restart()
+            self._tell(f"{child.program.name}: cannot be started ({error.strerror}); tried again in {delay:.1f} s")
+
+    def _tell(self, line: str) -> None:
+        # The disk of the log may be full and its reader gone: what is watched goes on.
+        with suppress(OSError):
+            self._report(line)
 
     def _fail_if_ended(self, child: Child) -> None:
         how = child.ended()

@@ -8,6 +8,7 @@ from typing import Final
 import orjson
 
 from lamella.errors import InvalidInput
+from lamella.events.validation import shown
 from lamella.experiments.fields import value_fault
 from lamella.experiments.model import Json, UnitKind
 from lamella.services.assigning import UnitsGiven, size_fault
@@ -19,6 +20,7 @@ MOST_ITEMS: Final = 100
 MOST_NAMED: Final = 1_000
 MOST_REQUESTS: Final = 100
 MOST_EVENTS: Final = 1_000
+_SHOWN: Final = 60
 
 _WANTED: Final = frozenset({"unit", "context", "k", "exclude", "candidates", "request_id", "preview"})
 _EXPLAINED: Final = frozenset({"unit", "units", "context", "preview"})
@@ -184,5 +186,5 @@ def _parse_items(name: str, found: object, faults: list[str]) -> list[str]:
 
 
 def _shown(value: object) -> str:
-    shown = repr(value)
-    return shown if len(shown) <= 60 else f"{shown[:57]}..."
+    text = shown(value, most=_SHOWN + 1)
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."

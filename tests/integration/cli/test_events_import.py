@@ -85,6 +85,8 @@ def test_rows_that_are_refused_are_named_and_the_others_imported(store, tmp_path
     file = write(tmp_path / "history.jsonl", rows)
     with file.open("a") as more:
         more.write("no JSON\n")
+        more.write(f'{{"value": {"1" * 5_000}}}\n')
+        more.write("[" * 100_000 + "]" * 100_000 + "\n")
     result = run(file, "--faults", str(tmp_path / "faults.jsonl"))
     assert result.exit_code == 1
     assert "row 4: unknown_field" in result.stderr
@@ -93,8 +95,10 @@ def test_rows_that_are_refused_are_named_and_the_others_imported(store, tmp_path
         (4, "unknown_field"),
         (13, "out_of_range"),
         (14, "not_an_object"),
+        (15, "not_an_object"),
+        (16, "not_an_object"),
     ]
-    assert "7 records imported, 3 rows refused" in result.stdout
+    assert "7 records imported, 5 rows refused" in result.stdout
     assert (store.counts()["click"], store.counts()["read"]) == (1, 2)
 
 

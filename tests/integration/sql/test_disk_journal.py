@@ -1,5 +1,6 @@
 """The journal on disk, in front of the inbox of both stores."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import sqlalchemy as sa
 from lamella.adapters.disk import journal as journal_module
 from lamella.adapters.disk.journal import READ_BYTES, DiskJournal
 from lamella.adapters.disk.leftovers import Leftovers
-from lamella.adapters.disk.segment import SUFFIX
+from lamella.adapters.disk.segment import SUFFIX, Segment
 from lamella.adapters.sql.inbox import SqlInbox
 from lamella.adapters.sql.schema import inbox
 from lamella.errors import Overloaded, StoreUnavailable
@@ -248,6 +249,62 @@ def test_a_full_disk_refuses_the_batch_and_keeps_the_others(folder):
     assert "takes nothing" in refused
     assert "LAMELLA_JOURNAL" in refused
     assert taken == "[b'before', b'after']"
+
+
+def test_a_full_file_makes_room_for_the_next_once_it_is_forwarded(engine, make, folder, monkeypatch):
+    monkeypatch.setattr(journal_module, "SEGMENT_BYTES", 100)
+    make_segment = Segment.make
+
+    def on_a_small_disk(place, *, room=0):
+        if place.is_dir() and any(place.glob(f"*{SUFFIX}")):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return make_segment(place, room=room)
+
+    monkeypatch.setattr(Segment, "make", on_a_small_disk)
+    away = Away(SqlInbox(engine, limit=1_000))
+    journal = make(away)
+    journal.append(b"x" * 100)
+    with pytest.raises(StoreUnavailable, match="No space left"):
+        journal.append(b"no room while the first waits")
+    away.is_away = False
+    assert journal.flush(10)
+    journal.append(b"room again")
+    assert journal.flush(10)
+    assert bodies(engine) == [b"x" * 100, b"room again"]
+
+
+def test_what_the_disk_damages_while_the_store_is_away_costs_no_other_batch(engine, make, folder):
+    away = Away(SqlInbox(engine, limit=1_000))
+    journal = make(away)
+    for number in range(4):
+        journal.append(b'["%d"]' % number)
+    (path,) = folder.glob(f"*{SUFFIX}")
+    with path.open("r+b") as file:
+        file.seek(path.read_bytes().index(b'["1"]') + 2)
+        file.write(b"!")
+    away.is_away = False
+    assert journal.flush(10), "the file is left to the heirs"
+    journal.append(b'["later"]')
+    assert journal.flush(10)
+    Leftovers(folder, away).refresh()
+    assert sorted(bodies(engine)) == [b'["0"]', b'["2"]', b'["3"]', b'["later"]']
+    assert path.with_suffix(".damaged").exists()
+
+
+def test_a_head_that_cannot_be_written_holds_no_batch_back(engine, make, monkeypatch):
+    write = os.pwrite
+
+    def without_the_head(descriptor, data, at):
+        if at == 16:
+            raise OSError(errno.EIO, "Input/output error")
+        return write(descriptor, data, at)
+
+    monkeypatch.setattr(os, "pwrite", without_the_head)
+    journal = make()
+    for number in range(3):
+        journal.append(b"%d" % number)
+        assert journal.flush(10)
+    assert bodies(engine) == [b"0", b"1", b"2"]
 
 
 def test_a_folder_that_cannot_be_made_is_said(engine, tmp_path):

@@ -1,3 +1,5 @@
+import os
+import socket
 import sqlite3
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta, timezone
@@ -150,4 +152,15 @@ def test_a_writer_that_finds_the_file_locked_for_too_long_is_told_so(sqlite_data
     with pytest.raises(StoreUnavailable, match="locked"), writing(engine):
         pass
     holder.close()
+    engine.dispose()
+
+
+def test_a_server_that_fell_silent_is_found_away_within_seconds(pg_database_url):
+    engine = create_engine(pg_database_url)
+    with engine.connect() as connection:
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        with socket.socket(fileno=os.dup(driver.fileno())) as link:
+            assert link.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 10_000
+            assert link.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 10
     engine.dispose()

@@ -2,6 +2,7 @@ import random
 from dataclasses import replace
 from datetime import timedelta
 
+import orjson
 import pandas as pd
 import pyarrow.dataset as ds
 import pytest
@@ -210,6 +211,15 @@ def test_a_unit_of_any_text_is_found_in_refused_records_too(lab):
         assert lab.units.erase(unit)["tables"] == {"inbox": 1, "quarantine": 1}
     receipt = lab.record.ingest(limit=10, now=NOW)
     assert (receipt.stored["slate"], receipt.quarantined) == (1, {})
+
+
+def test_a_unit_is_found_in_a_refused_record_however_deeply_that_is_nested(lab):
+    depth = 900
+    deep = orjson.loads(b"[" * depth + orjson.dumps(VICTIM) + b"]" * depth)
+    lab.take([fault_of({"kind": "click", "event_id": deep}, InvalidEvent("wrong_type", "event_id is no text"))])
+    assert list(lab.units.export(VICTIM)["tables"]) == ["quarantine"]
+    assert lab.units.erase(VICTIM)["tables"] == {"quarantine": 1}
+    assert lab.count("quarantine") == 0
 
 
 def test_months_that_a_live_experiment_reads_from_the_facts_stay(lab):

@@ -1,5 +1,7 @@
 """What a killed process had accepted is forwarded by the next one that looks; what is damaged is set aside."""
 
+import errno
+import os
 import signal
 import subprocess
 import sys
@@ -145,7 +147,7 @@ def test_a_full_inbox_takes_what_it_can_and_the_rest_later(engine, folder):
 
 @pytest.mark.parametrize("room", [0, 5_000])
 @pytest.mark.parametrize("damage", ["torn", "flipped", "headless", "lost"])
-def test_what_is_damaged_is_set_aside_and_what_stands_before_it_arrives(engine, store, folder, damage, room):
+def test_what_is_damaged_is_set_aside_and_all_that_is_sound_arrives(engine, store, folder, damage, room):
     segment = segment_of(folder, b"sound", b"also sound", b"broken", room=room)
     end = segment.end
     path = segment.path
@@ -162,10 +164,99 @@ def test_what_is_damaged_is_set_aside_and_what_stands_before_it_arrives(engine, 
     path.write_bytes(data)
     leftovers = Leftovers(folder, store)
     leftovers.refresh()
-    assert bodies(engine) == ([] if damage == "headless" else [b"sound", b"also sound"])
+    assert bodies(engine) == [b"sound", b"also sound", *([b"broken"] if damage == "headless" else [])]
     assert names(folder) == [".damaged"]
     leftovers.refresh()
     assert names(folder) == [".damaged"], "it is left in peace"
+
+
+@pytest.mark.parametrize("place", ["length", "check", "moment", "body"])
+def test_a_batch_that_the_disk_damaged_costs_no_other(engine, store, folder, place):
+    batches = [b'["%d"]' % number for number in range(5)]
+    segment = segment_of(folder, *batches)
+    path, frame = segment.path, len(framed(Accepted(NOW, batches[0])))
+    begin = segment.end - 3 * frame
+    segment.abandon()
+    data = bytearray(path.read_bytes())
+    data[begin + {"length": 1, "check": 5, "moment": 9, "body": 17}[place]] ^= 4
+    path.write_bytes(data)
+    Leftovers(folder, store).refresh()
+    assert bodies(engine) == [each for each in batches if each != batches[2]]
+    assert names(folder) == [".damaged"]
+
+
+def test_what_was_refused_does_not_come_back_behind_a_shorter_batch(engine, store, folder, monkeypatch):
+    segment = segment_of(folder, b'["kept"]')
+    write = os.pwritev
+
+    def failing(descriptor, buffers, at, flags=0):
+        write(descriptor, buffers, at, flags)
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pwritev", failing)
+        with pytest.raises(OSError, match="Input/output"):
+            segment.write([framed(Accepted(NOW, b'["refused %d"]' % number)) for number in range(3)])
+    segment.write([framed(Accepted(NOW, b"[]"))])
+    segment.abandon()
+    Leftovers(folder, store).refresh()
+    assert bodies(engine) == [b'["kept"]', b"[]"]
+    assert names(folder) == []
+
+
+@pytest.mark.parametrize("forwarded", [0, 7, 3_000, 10**6, 2**63, 2**64 - 1])
+def test_a_head_that_says_what_cannot_be_costs_no_batch(engine, store, folder, forwarded):
+    segment = segment_of(folder, b"one", b"two")
+    path = segment.path
+    segment.abandon()
+    data = bytearray(path.read_bytes())
+    data[8:16] = forwarded.to_bytes(8, "little")
+    path.write_bytes(data)
+    assert Leftovers(folder, store).waiting() > 0
+    Leftovers(folder, store).refresh()
+    assert bodies(engine) == [b"one", b"two"]
+    assert names(folder) == []
+
+
+def test_bytes_that_were_never_a_journal_are_set_aside(engine, store, folder):
+    (folder / f"strange{SUFFIX}").write_bytes(bytes(range(256)) * 400)
+    (folder / f"text{SUFFIX}").write_bytes(b"no journal")
+    (folder / f"empty{SUFFIX}").write_bytes(b"")
+    Leftovers(folder, store).refresh()
+    assert bodies(engine) == []
+    assert names(folder) == [".damaged", ".damaged"]
+
+
+def test_a_file_of_another_version_is_left_to_that(engine, store, folder):
+    segment = segment_of(folder, b"one")
+    path = segment.path
+    segment.abandon()
+    data = bytearray(path.read_bytes())
+    data[7:8] = b"2"
+    path.write_bytes(data)
+    with pytest.raises(StoreUnavailable, match=f"{path.name}.*another version"):
+        Leftovers(folder, store).refresh()
+    assert bodies(engine) == []
+    assert path.read_bytes() == data
+
+
+def test_a_file_that_is_out_of_reach_keeps_no_other_back(engine, store, folder):
+    (folder / f"0-out-of-reach{SUFFIX}").mkdir()
+    segment_of(folder, b"behind it").abandon()
+    leftovers = Leftovers(folder, store)
+    with pytest.raises(StoreUnavailable, match="0-out-of-reach"):
+        leftovers.settle()
+    assert bodies(engine) == [b"behind it"]
+    assert leftovers.waiting() == 0
+
+
+def test_a_file_whose_maker_was_killed_before_it_had_a_name_is_removed(store, folder):
+    unfinished, fresh = folder / "1-1.new", folder / "2-2.new"
+    for each in (unfinished, fresh):
+        each.write_bytes(bytes(1_000))
+    os.utime(unfinished, (0, 0))
+    Leftovers(folder, store).refresh()
+    assert list(folder.iterdir()) == [fresh]
 
 
 def test_settle_waits_for_living_processes_and_inherits_from_dead_ones(engine, store, folder):

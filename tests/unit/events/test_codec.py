@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lamella.errors import InvalidInput
-from lamella.events.codec import decode, encode
+from lamella.errors import InvalidEvent, InvalidInput
+from lamella.events.codec import decode, encode, fault_of
 from lamella.events.contract import Click, Exposed, Impression, Interaction, Read, Slate
+from lamella.events.validation import parse_feedback
 from lamella.testing.traffic import NOW, click, slate, traffic
 
 ids = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=256)
@@ -124,3 +125,19 @@ def test_a_score_that_is_no_number_is_a_fault_of_that_slate_only():
     records, faults = decode(encode([broken, click(of=slate())]))
     assert records == [click(of=slate())]
     assert [fault.why for fault in faults] == ["wrong_type"]
+
+
+def test_a_record_that_is_nested_too_deeply_is_a_fault_that_keeps_what_else_it_says():
+    deep: list[object] = []
+    for _ in range(5_000):
+        deep = [deep]
+    for document in ({"kind": "click", "event_id": deep, "unit": "ann"}, {"kind": deep, "event_id": "e1"}, deep):
+        with pytest.raises(InvalidEvent) as refused:
+            parse_feedback(document)
+        fault = fault_of(document, refused.value)
+        assert encode([fault])
+        assert orjson.loads(fault.document) is not None
+        if isinstance(document, dict):
+            assert {name: text for name, text in document.items() if text is not deep}.items() <= orjson.loads(
+                fault.document
+            ).items()

@@ -1,9 +1,11 @@
+import json
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from configurations import draft, newsroom, running
+from lamella.events.codec import decode, encode
 from lamella.events.contract import Click, Custom, Exposed, Exposure, Slate
 from lamella.services.importing import Importing, Line
 from lamella.testing.traffic import NOW
@@ -102,3 +104,38 @@ def test_a_row_that_breaks_the_contract_is_refused_by_itself(row, reason):
     bad, good = imported(row, {**CLICK, "event_id": "good"})
     assert (bad.record, bad.fault.why) == (None, reason)
     assert good.record is not None
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({"kind": "custom", "unit": "u", "time": TIME, "name": "n", "value": 10**30}, "out_of_range"),
+        ({"kind": "custom", "unit": "\ud800", "time": TIME, "name": "n", "value": 1}, "control_character"),
+        ({"kind": "custom", "unit": json.loads("[" * 900 + "]" * 900), "time": TIME}, "wrong_type"),
+        (
+            {
+                "kind": "slate",
+                "request_id": "r",
+                "unit": "u",
+                "time": TIME,
+                "impressions": [{"item": "i", "score": 10**400}],
+            },
+            "out_of_range",
+        ),
+        *(
+            ({"kind": "slate", "request_id": "r", "unit": "u", "time": TIME, "items": ["i"], name: {"a": value}}, kind)
+            for name, value, kind in [
+                ("context", json.loads("[" * 300 + "]" * 300), "wrong_type"),
+                ("context", "\ud800", "wrong_type"),
+                ("context", "\0", "wrong_type"),
+                ("context", 2**70, "wrong_type"),
+                ("models", "\ud800", "wrong_type"),
+            ]
+        ),
+    ],
+)
+def test_what_json_can_say_and_no_store_can_keep_is_refused_by_itself(row, reason):
+    first, refused, last = imported(CLICK, row, {**CLICK, "event_id": "f"})
+    assert refused.fault is not None
+    assert refused.fault.why == reason
+    assert decode(encode([first.record, last.record]))[0] == [first.record, last.record]

@@ -200,3 +200,25 @@ def test_a_key_that_was_revoked_meanwhile_is_refused_once_the_store_is_back(away
     ticks.seconds = 2 * CACHE_SECONDS + 2
     with pytest.raises(Unauthenticated):
         others.verify(key)
+
+
+def test_a_store_that_takes_long_to_be_found_away_is_not_asked_by_each_request(away, ticks, monkeypatch):
+    keys = Keys(away, FakeClock(), monotonic=ticks)
+    key = keys.create("app", "client")
+    keys.verify(key)
+    asked = []
+
+    def silent(_digest):
+        asked.append(ticks.seconds)
+        ticks.seconds += 5.0
+        raise StoreUnavailable("no answer")
+
+    monkeypatch.setattr(away, "find", silent)
+    ticks.seconds = 100.0
+    for _ in range(20):
+        assert keys.verify(key).name == "app"
+        ticks.seconds += 0.05
+    assert asked == [100.0]
+    ticks.seconds += CACHE_SECONDS
+    keys.verify(key)
+    assert len(asked) == 2

@@ -56,6 +56,16 @@ def test_an_unusable_unit_is_refused_in_words(unit, words):
     assert words in faults_of({"unit": unit})[0]
 
 
+def test_a_value_that_is_nested_too_deeply_to_be_shown_is_refused_like_any_other():
+    deep: list[object] = []
+    for _ in range(5_000):
+        deep = [deep]
+    for name in ("unit", "k", "context", "request_id", "preview", "exclude"):
+        assert any(fault.startswith(name) for fault in faults_of({"unit": "ann", name: deep})), name
+    with pytest.raises(InvalidInput, match="events: is a"):
+        parse_batch({"events": {"deep": deep}})
+
+
 @pytest.mark.parametrize("k", [0, -1, 101, 1.0, "5", True, [1]])
 def test_k_is_a_whole_number_from_1_to_100(k):
     assert faults_of({"unit": "ann", "k": k})[0].startswith("k: ")

@@ -148,6 +148,8 @@ class DiskJournal:
     def _segment(self) -> Segment:
         """The file to write, made where there is none or the last is long; and the thread runs."""
         if not self._segments or self._segments[-1].end >= SEGMENT_BYTES:
+            with self._lock:
+                self._remove_forwarded(keep=0)  # a disk that is nearly full has room for one of them alone
             segment = Segment.make(self._folder, room=SEGMENT_BYTES)
             with self._lock:
                 self._segments.append(segment)
@@ -178,6 +180,8 @@ class DiskJournal:
         """Puts the oldest batches into the inbox; whether none are left. Raises StoreUnavailable."""
         oldest = self._oldest()
         batches, ends = oldest.read(READ_BYTES) if oldest is not None else ((), ())
+        if oldest is not None and not batches:
+            return self._give_up(oldest)
         put = self._inbox.put(batches)  # none, where a full inbox has to be looked at again
         with self._moved:
             if oldest is not None and put.taken:
@@ -186,12 +190,32 @@ class DiskJournal:
             self._moved.notify_all()
             return not any(each.waiting for each in self._segments)
 
+    def _give_up(self, damaged: Segment) -> bool:
+        """Leaves a file that cannot be read on to the heirs, who forward what is sound; whether no other waits."""
+        # Whoever closes the journal holds this lock and waits for the thread.
+        if not self._writing.acquire(timeout=_LONGEST_PAUSE_SECONDS):
+            return False
+        try:
+            with self._moved:
+                self._segments.remove(damaged)
+                damaged.abandon()
+                self._moved.notify_all()
+                is_done = not any(each.waiting for each in self._segments)
+        finally:
+            self._writing.release()
+        structlog.get_logger("lamella.journal").error("damaged; left to be set aside", file=str(damaged.path))
+        return is_done
+
     def _oldest(self) -> Segment | None:
         """The first file with batches that wait; those before it are removed but for the one that is written."""
         with self._lock:
-            while len(self._segments) > 1 and not self._segments[0].waiting:
-                self._segments.popleft().remove()
+            self._remove_forwarded(keep=1)
             return self._segments[0] if self._segments and self._segments[0].waiting else None
+
+    def _remove_forwarded(self, *, keep: int) -> None:
+        """Removes the first files, as long as nothing in them waits, and leaves the last `keep` alone."""
+        while len(self._segments) > keep and not self._segments[0].waiting:
+            self._segments.popleft().remove()
 
 
 def _begin_again() -> None:

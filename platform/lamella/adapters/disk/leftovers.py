@@ -2,18 +2,21 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 import structlog
 
 from lamella.adapters.disk.journal import READ_BYTES
-from lamella.adapters.disk.segment import SUFFIX, Segment, progress
+from lamella.adapters.disk.segment import NEW, SUFFIX, Segment, progress
 from lamella.errors import StoreUnavailable
 from lamella.services.record_ports import Inbox
 
 _PATIENCE_SECONDS: Final = 10.0
 _LOOK_SECONDS: Final = 0.02
+_MAKING_SECONDS: Final = 60.0
+"""A file that has no name after so long will get none."""
 
 
 class Leftovers:
@@ -25,16 +28,20 @@ class Leftovers:
     def refresh(self) -> None:
         """Puts what ended processes left into the inbox, as far as there is room, and removes their files.
 
-        A file that cannot be read to its end is set aside and logged: a power cut tears what nobody was answered for.
-        Raises StoreUnavailable.
+        A file of which something cannot be read is set aside after that, and logged: a power cut tears what nobody was
+        answered for. Raises StoreUnavailable, for a file that is out of reach after all the others.
         """
+        fault: StoreUnavailable | None = None
         for path in self._paths():
             try:
                 segment = Segment.left(path)
                 if segment is not None:
                     self._inherit(segment)
             except OSError as error:
-                raise StoreUnavailable(f"the journal {path} cannot be read ({error.strerror or error})") from error
+                fault = StoreUnavailable(f"the journal {path} cannot be read ({error.strerror or error})")
+        self._clear()
+        if fault is not None:
+            raise fault
 
     def waiting(self) -> int:
         """The bytes that are durable on this machine and not in the inbox."""
@@ -61,12 +68,22 @@ class Leftovers:
     def _paths(self) -> Iterator[Path]:
         return iter(sorted(self._folder.glob(f"*{SUFFIX}")))
 
+    def _clear(self) -> None:
+        """Removes files whose makers were killed before they gave them their name."""
+        for path in self._folder.glob(f"*{NEW}"):
+            with suppress(OSError):
+                if path.stat().st_mtime < time.time() - _MAKING_SECONDS:
+                    path.unlink()
+
     def _inherit(self, segment: Segment) -> None:
-        is_kept = True
+        is_kept, is_damaged = True, False
         try:
             while True:
                 batches, ends = segment.read(READ_BYTES)
                 if not batches:
+                    is_damaged = is_damaged or segment.is_damaged()
+                    if is_damaged and segment.skip():
+                        continue
                     break
                 put = self._inbox.put(batches)
                 if put.taken:
@@ -74,7 +91,7 @@ class Leftovers:
                 if put.taken < len(batches):
                     return
             is_kept = False
-            if segment.is_damaged():
+            if is_damaged:
                 aside = segment.set_aside()
                 structlog.get_logger("lamella.journal").error("damaged; set aside", file=str(aside))
             else:

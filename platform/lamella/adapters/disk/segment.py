@@ -3,8 +3,9 @@
 A head (a mark, how far the file was forwarded, where its last batch ends), then frames: the length of the batch, the
 CRC-32 of moment and batch, the moment in microseconds since 1970, the batch. The rest is zeros, written when the file
 is made: a file that grew with each write would have to flush its length each time. A frame that was torn by a power
-cut fails its check: the reader stops there, as nobody was answered for it. The process that writes the file holds a
-lock on it, which the kernel takes away however the process ends: who gets the lock may forward what is left.
+cut fails its check, and nobody was answered for it; one that the disk damaged fails it too, and costs only itself. The
+process that writes the file holds a lock on it, which the kernel takes away however the process ends: who gets the lock
+may forward what is left.
 """
 
 import fcntl
@@ -21,13 +22,18 @@ from typing import Final, NamedTuple, Self
 from lamella.services.record_ports import Accepted
 
 SUFFIX: Final = ".journal"
-_MARK: Final = b"lamella1"
+NEW: Final = ".new"
+_OURS: Final = b"lamella"
+_MARK: Final = _OURS + b"1"
 _HEAD: Final = struct.Struct("<8sQQ")
 _PLACE: Final = struct.Struct("<Q")
 _FORWARDED: Final = 8
 _END: Final = 16
 _ZEROS: Final = bytes(1024 * 1024)
 _FRAME: Final = struct.Struct("<IIq")
+_LENGTH: Final = 4
+_MOMENTS: Final = range(10**15, 4 * 10**15)
+"""When a batch can have come, in microseconds: from 2001 to 2096."""
 # Linux writes and flushes in one call; each call gives the GIL away and has to get it back.
 _FLUSHED: Final[int | None] = getattr(os, "RWF_DSYNC", None)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -64,7 +70,7 @@ class Segment:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = folder / f"{time.time_ns():x}-{os.getpid()}{SUFFIX}"
         # Nobody sees the file before it is locked: it would look like one whose process died.
-        hidden = path.with_suffix(".new")
+        hidden = path.with_suffix(NEW)
         descriptor = os.open(hidden, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -82,7 +88,10 @@ class Segment:
 
     @classmethod
     def left(cls, path: Path) -> Self | None:
-        """The file of a process that has ended; None where its process lives, or it is gone. Raises OSError."""
+        """The file of a process that has ended; None where its process lives, or it is gone.
+
+        Raises OSError, also for a file of another version, which alone can read it.
+        """
         try:
             descriptor = os.open(path, os.O_RDWR)
         except FileNotFoundError:
@@ -92,11 +101,18 @@ class Segment:
         except BlockingIOError:
             os.close(descriptor)
             return None
-        if os.fstat(descriptor).st_nlink == 0:  # another heir was faster
+        try:
+            status = os.fstat(descriptor)
+            _require_own_version(descriptor)
+            forwarded = _progress(descriptor).forwarded
+        except OSError:
+            os.close(descriptor)
+            raise
+        if status.st_nlink == 0:  # another heir was faster
             os.close(descriptor)
             return None
         # The head may be older than the last batches: as far as there are sound ones they count.
-        return cls(path, descriptor, forwarded=_progress(descriptor).forwarded, end=os.fstat(descriptor).st_size)
+        return cls(path, descriptor, forwarded=forwarded, end=status.st_size)
 
     @property
     def waiting(self) -> int:
@@ -114,12 +130,13 @@ class Segment:
         try:
             _write_durably(self._descriptor, data, self.end)
         except OSError:
-            with suppress(OSError):
-                os.pwrite(self._descriptor, _ZEROS[: _FRAME.size], self.end)
+            with suppress(OSError):  # nothing of them may look like a batch behind a shorter one
+                os.pwrite(self._descriptor, bytes(len(data)), self.end)
             raise
         self.end += len(data)
-        os.pwrite(self._descriptor, _PLACE.pack(self.end), _END)
         self._written += len(frames)
+        with suppress(OSError):  # a hint, and the frames are on disk
+            os.pwrite(self._descriptor, _PLACE.pack(self.end), _END)
 
     def read(self, limit: int) -> tuple[Sequence[Accepted], Sequence[int]]:
         """The oldest batches that wait, of up to `limit` bytes but at least one, and where each of them ends."""
@@ -135,6 +152,19 @@ class Segment:
         """Whether something that is no sound batch stands where the next one would."""
         rest = os.pread(self._descriptor, _FRAME.size, self.forwarded)
         return any(rest) or _progress(self._descriptor).end > self.forwarded
+
+    def skip(self) -> bool:
+        """Goes on to the next sound batch behind one that cannot be read; whether there is one."""
+        data = os.pread(self._descriptor, self.bytes_waiting, self.forwarded).rstrip(b"\0")
+        # Batches are JSON and hold no zero; the fourth byte of a frame is one, the highest of its length.
+        at = data.find(b"\0", _LENGTH)
+        while at >= 0:
+            begin = at - _LENGTH + 1
+            if _may_begin(data, begin) and next(_frames(data, begin), None) is not None:
+                self.forwarded += begin
+                return True
+            at = data.find(b"\0", at + 1)
+        return False
 
     def forward(self, end: int, count: int) -> None:
         """Notes that `count` batches more, up to `end`, are in the store.
@@ -165,14 +195,13 @@ class Segment:
 
 def progress(path: Path) -> Progress | None:
     """The progress of a file, whoever holds it; None where it is gone or out of reach."""
-    try:
+    with suppress(OSError):
         descriptor = os.open(path, os.O_RDONLY)
-    except OSError:
-        return None
-    try:
-        return _progress(descriptor)
-    finally:
-        os.close(descriptor)
+        try:
+            return _progress(descriptor)
+        finally:
+            os.close(descriptor)
+    return None
 
 
 def _write_durably(descriptor: int, data: bytes, at: int) -> None:
@@ -188,17 +217,24 @@ def _write_durably(descriptor: int, data: bytes, at: int) -> None:
 
 
 def _progress(descriptor: int) -> Progress:
-    """What the head says; nothing where it is none of ours."""
+    """What the head says; nothing where it is none of ours, and nothing forwarded where it says what cannot be."""
     head = os.pread(descriptor, _HEAD.size, 0)
     if len(head) < _HEAD.size or not head.startswith(_MARK):
         return Progress(0, 0)
     _, forwarded, end = _HEAD.unpack(head)
-    return Progress(forwarded, end)
+    is_possible = _HEAD.size <= forwarded <= min(end, os.fstat(descriptor).st_size)
+    return Progress(forwarded if is_possible else _HEAD.size, end)
 
 
-def _frames(data: bytes) -> Iterator[tuple[Accepted, int]]:
-    """The whole, sound batches at the beginning of `data`, and where each ends."""
-    at = 0
+def _require_own_version(descriptor: int) -> None:
+    """Returns if the head has our mark, or none. Raises OSError where it has that of another version."""
+    mark = os.pread(descriptor, len(_MARK), 0)
+    if mark.startswith(_OURS) and mark != _MARK and mark[-1:].isdigit():
+        raise OSError("another version of lamella wrote it; start that one once more")
+
+
+def _frames(data: bytes, at: int = 0) -> Iterator[tuple[Accepted, int]]:
+    """The whole, sound batches from `at` on, and where each ends."""
     while at + _FRAME.size <= len(data):
         length, check, micros = _FRAME.unpack_from(data, at)
         end = at + _FRAME.size + length
@@ -207,6 +243,11 @@ def _frames(data: bytes) -> Iterator[tuple[Accepted, int]]:
             return
         yield Accepted(_EPOCH + micros * _MICRO, body), end
         at = end
+
+
+def _may_begin(data: bytes, at: int) -> bool:
+    """Whether a frame may stand at `at`: looked at before its check is made, which takes long where none does."""
+    return at + _FRAME.size <= len(data) and _FRAME.unpack_from(data, at)[2] in _MOMENTS
 
 
 def _check(micros: int, body: bytes) -> int:

@@ -27,6 +27,14 @@ from lamella.errors import InvalidSettings, StoreNotMigrated, StoreUnavailable
 SQLITE_WAIT_SECONDS: Final = 30.0
 _WAL_PAGES: Final = 8_000
 """How long the log grows before it is moved into the file: 32 MB."""
+_GONE: Final = {
+    "connect_timeout": 5,
+    "tcp_user_timeout": 10_000,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 2,
+}
+"""How soon a server that is silent counts as away: a host that lost its power closes no connection by itself."""
 _WRITING: Final = "lamella_writing"
 _look_out: Final = threading.local()
 T = TypeVar("T")
@@ -46,7 +54,7 @@ def create_engine(url: str, *, pool_size: int = 8) -> sa.Engine:
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     else:
-        connect = {"connect_timeout": 5, "application_name": "lamella", "options": "-c timezone=UTC"}
+        connect = {"application_name": "lamella", "options": "-c timezone=UTC", **_GONE}
         engine = sa.create_engine(target, pool_size=pool_size, max_overflow=pool_size, connect_args=connect)
         event.listen(engine, "checkout", partial(_check_life, engine.dialect))
     event.listen(engine, "handle_error", _translate)

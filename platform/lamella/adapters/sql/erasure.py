@@ -137,12 +137,18 @@ def _names(body: bytes, unit: str) -> bool:
         return orjson.dumps(unit) in body
 
 
-def _holds(value: Any, unit: str) -> bool:
-    if isinstance(value, dict):
-        return any(_holds(each, unit) for each in value.values())
-    if isinstance(value, list):
-        return any(_holds(each, unit) for each in value)
-    return bool(value == unit)
+def _holds(document: Any, unit: str) -> bool:
+    """Whether the unit is in the JSON, however deeply it is nested."""
+    waiting = [document]
+    while waiting:
+        value = waiting.pop()
+        if value == unit:
+            return True
+        if isinstance(value, dict):
+            waiting.extend(value.values())
+        elif isinstance(value, list):
+            waiting.extend(value)
+    return False
 
 
 def _plain(value: Any) -> Json:
