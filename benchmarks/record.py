@@ -1,6 +1,6 @@
 """How fast the record is, beside what the machine's own PostgreSQL and SQLite do in the same run.
 
-    python benchmarks/record.py [--rounds 5] [--slates 4000] [--seconds 4] [--json]
+    python benchmarks/record.py [--rounds 5] [--slates 10000] [--seconds 4] [--json]
 
 Ingest: rows are slates, impressions, clicks and reads, deduplicated, with receipts, first exposures and per-unit totals
 in the same transaction; `feedback` is the same for clicks and reads alone, whose slates were stored before. The limit
@@ -206,7 +206,7 @@ def main() -> None:
     """Measures everything and prints the figures; with --json, the last line is those that were promised."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--slates", type=int, default=4_000)
+    parser.add_argument("--slates", type=int, default=10_000)
     parser.add_argument("--seconds", type=float, default=4.0, help="of each stretch of the intake")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()

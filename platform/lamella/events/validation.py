@@ -233,7 +233,8 @@ def read_time(document: Mapping[str, object]) -> datetime:
             raise InvalidEvent("missing_field", "time is missing")
         raise InvalidEvent("wrong_type", f"time is {shown(value)}; send RFC 3339, like 2026-03-02T08:00:00Z")
     try:
-        moment = datetime.fromisoformat(value)
+        # RFC 3339 lets T and Z be small; Python reads Z alone so.
+        moment = datetime.fromisoformat(value.upper())
         if moment.tzinfo is None:
             raise InvalidEvent("naive_time", f"time {value!r} has no offset; end it with Z or +00:00")
         return moment.astimezone(UTC)

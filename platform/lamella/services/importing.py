@@ -60,6 +60,7 @@ class Importing:
 
     def __init__(self, configuration: Configuration, now: datetime) -> None:
         self._experiments = {each.key: each for each in configuration.experiments}
+        self._of_phase = {phase.id: each for each in configuration.experiments for phase in each.phases}
         self._now = now
 
     def records(self, lines: Iterable[Line]) -> Iterator[Imported]:
@@ -162,7 +163,7 @@ class Importing:
     def _exposed(self, stated: Any, time: datetime) -> list[Any]:
         """Phase, variant and whether it counts: the phase that ran at that time."""
         if isinstance(stated, list):
-            return stated
+            return self._known(stated)
         if not isinstance(stated, Mapping):
             raise InvalidEvent("wrong_type", f"exposure {shown(stated)}: send an object with experiment and variant")
         key, variant = read_text(stated, "experiment"), read_text(stated, "variant")
@@ -173,6 +174,15 @@ class Importing:
             raise InvalidEvent("unknown_variant", f"experiment {key!r} has no variant {variant!r}")
         exposed = Exposed(phase=_phase_at(experiment, time), variant=variant, counted=bool(stated.get("counted", True)))
         return [exposed.phase, exposed.variant, exposed.counted]
+
+    def _known(self, stated: list[Any]) -> list[Any]:
+        """An exposure as the record writes it: one of an unknown phase would be inherited by a later experiment."""
+        phase, variant = stated[:2] if len(stated) > 1 else (None, None)
+        if type(phase) is not int or phase not in self._of_phase:
+            raise InvalidEvent("unknown_phase", f"exposure {shown(stated)}: no experiment has that phase")
+        if variant not in [each.key for each in self._of_phase[phase].variants]:
+            raise InvalidEvent("unknown_variant", f"exposure {shown(stated)}: the experiment has no such variant")
+        return stated
 
 
 def _phase_at(experiment: Experiment, time: datetime) -> int:

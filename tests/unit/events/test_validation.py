@@ -43,6 +43,10 @@ def test_a_time_with_an_offset_is_the_same_moment_in_utc():
     assert event.time.tzinfo is UTC
 
 
+def test_a_time_may_be_written_small():
+    assert parse_event({**CLICK, "time": "2026-03-02t07:59:00z"}, NOW).time == datetime(2026, 3, 2, 7, 59, tzinfo=UTC)
+
+
 @pytest.mark.parametrize("missing", ["event_id", "request_id", "unit", "item", "time", "kind"])
 def test_a_missing_field_is_named(missing):
     document = {key: value for key, value in CLICK.items() if key != missing}

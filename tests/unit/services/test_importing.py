@@ -13,6 +13,7 @@ from lamella.testing.traffic import NOW
 OLD = NOW - timedelta(days=900)
 TIME = OLD.isoformat()
 CLICK = {"kind": "click", "event_id": "e", "request_id": "r", "unit": "u", "item": "i", "time": TIME}
+SLATE = {"kind": "slate", "request_id": "r", "unit": "u", "time": TIME}
 
 
 def configuration():
@@ -64,15 +65,19 @@ def test_impressions_that_follow_each_other_are_one_slate():
 
 
 def test_a_slate_may_list_its_items_or_describe_its_impressions():
-    slate = {"kind": "slate", "request_id": "r", "unit": "u", "time": TIME}
     exposures = [{"experiment": "trial", "variant": "treatment", "counted": False}]
     listed, described = imported(
-        {**slate, "items": ["a", "b"], "exposures": exposures},
-        {**slate, "impressions": [{"item": "a", "score": 2, "source": "mf@1"}], "context": {"device": "phone"}},
+        {**SLATE, "items": ["a", "b"], "exposures": exposures},
+        {**SLATE, "impressions": [{"item": "a", "score": 2, "source": "mf@1"}], "context": {"device": "phone"}},
     )
     assert [each.item for each in listed.record.impressions] == ["a", "b"]
     assert listed.record.exposures == (Exposed(phase=PHASE, variant="treatment", counted=False),)
     assert described.record.impressions[0].source == "mf@1"
+
+
+def test_an_exposure_as_the_record_writes_it_is_taken_as_it_is():
+    (slate,) = imported({**SLATE, "items": ["a"], "exposures": [[PHASE, "treatment", False]]})
+    assert slate.record.exposures == (Exposed(phase=PHASE, variant="treatment", counted=False),)
 
 
 def test_exposures_find_the_phase_of_their_time():
@@ -97,6 +102,10 @@ def test_exposures_find_the_phase_of_their_time():
         ({**CLICK, "time": (NOW + timedelta(days=1)).isoformat()}, "in_future"),
         ({"kind": "slate", "request_id": "r", "unit": "u", "time": TIME, "items": "a"}, "wrong_type"),
         ({"kind": "slate", "request_id": "r", "unit": "u", "time": TIME, "exposures": ["x"]}, "wrong_type"),
+        ({**SLATE, "exposures": [[999, "control", True]]}, "unknown_phase"),
+        ({**SLATE, "exposures": [[]]}, "unknown_phase"),
+        ({**SLATE, "exposures": [[PHASE, "nope", True]]}, "unknown_variant"),
+        ({**SLATE, "exposures": [[PHASE, "control"]]}, "wrong_type"),
         ({"kind": "impression", "request_id": "r", "unit": "u", "time": TIME}, "wrong_type"),
     ],
 )
