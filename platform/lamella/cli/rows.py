@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +14,8 @@ from lamella.services.importing import Line
 
 SUFFIXES: Final = (".csv", ".jsonl", ".ndjson", ".parquet")
 _BATCH_ROWS: Final = 10_000
+# What a byte that is no UTF-8 is read as.
+_ESCAPED: Final = re.compile("[\udc80-\udcff]")
 
 
 class Rows:
@@ -29,9 +32,10 @@ class Rows:
             if self._file.suffix.lower() == ".parquet":
                 yield from self._parquet()
                 return
-            with self._file.open(encoding="utf-8-sig", newline="") as text:
+            # A byte that is no UTF-8 costs its row, not the file.
+            with self._file.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as text:
                 yield from self._csv(text) if self._file.suffix.lower() == ".csv" else self._json(text)
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
+        except (OSError, csv.Error) as error:
             raise InvalidInput(f"{self._file}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
         self.share = 1.0
 
@@ -41,6 +45,8 @@ class Rows:
             self._move(text, number)
             if None in row:
                 yield Line(number=number, row=ValueError("has more cells than the header"))
+            elif any(_ESCAPED.search(cell) for cell in row.values() if cell):
+                yield Line(number=number, row=_no_utf8())
             else:
                 yield Line(number=number, row=row)
 
@@ -48,7 +54,7 @@ class Rows:
         for number, line in enumerate(text, start=1):
             self._move(text, number)
             if line.strip():
-                yield Line(number=number, row=_object(line))
+                yield Line(number=number, row=_no_utf8() if _ESCAPED.search(line) else _object(line))
 
     def _parquet(self) -> Iterator[Line]:
         import pyarrow as pa
@@ -69,6 +75,10 @@ class Rows:
     def _move(self, text: TextIO, number: int) -> None:
         if number % _BATCH_ROWS == 0:
             self.share = text.buffer.tell() / max(1, self._file.stat().st_size)
+
+
+def _no_utf8() -> ValueError:
+    return ValueError("is not UTF-8; save the file in that encoding")
 
 
 def _object(line: str) -> dict[str, Any] | ValueError:
