@@ -73,10 +73,12 @@ def test_a_look_by_connections_that_the_server_ended_finds_what_is_there(pg_data
     engine.dispose()
 
 
-def test_a_look_at_a_store_that_is_away_says_so():
-    engine = create_engine("postgresql://nobody@127.0.0.1:1/none")
+def test_a_look_at_a_store_that_is_away_says_so_after_one_try():
+    engine, tries = create_engine("postgresql://nobody@127.0.0.1:1/none"), []
+    sa.event.listen(engine, "do_connect", lambda *_: tries.append(1))
     with pytest.raises(StoreUnavailable, match="LAMELLA_DATABASE_URL"):
         look(engine, how_many)
+    assert len(tries) == 1
     engine.dispose()
 
 

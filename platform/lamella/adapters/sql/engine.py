@@ -12,7 +12,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -69,20 +69,17 @@ def look(engine: sa.Engine, read: Callable[[sa.Connection], T]) -> T:
     one that has died in the pool costs a second try. Raises StoreUnavailable or StoreNotMigrated.
     """
     if is_postgresql(engine):
-        try:
-            return _look(engine, read, is_trusting=True)
-        except StoreUnavailable:
-            pass
-    return _look(engine, read, is_trusting=False)
+        # A server that cannot be connected to is not asked twice: it may be silent for seconds.
+        with _unasked(engine) as connection, suppress(StoreUnavailable):
+            return read(connection.execution_options(isolation_level="AUTOCOMMIT"))
+    with engine.connect() as connection:
+        return read(connection)
 
 
-def _look(engine: sa.Engine, read: Callable[[sa.Connection], T], *, is_trusting: bool) -> T:
-    _look_out.is_off = is_trusting
+def _unasked(engine: sa.Engine) -> sa.Connection:
+    _look_out.is_off = True
     try:
-        with engine.connect() as connection:
-            if is_postgresql(engine):
-                connection.execution_options(isolation_level="AUTOCOMMIT")
-            return read(connection)
+        return engine.connect()
     finally:
         _look_out.is_off = False
 
