@@ -5,16 +5,12 @@ number of units: into an index of reads and clicks by unit it would write all ov
 themselves. PostgreSQL does have that index; it is cheaper there than the chains.
 """
 
-from typing import Any, Final
+from typing import Final
 
 import sqlalchemy as sa
 
 from lamella.adapters.sql.schema import ONLY_SQLITE, metadata
-
-
-def _required(name: str, kind: Any) -> sa.Column[Any]:
-    return sa.Column(name, kind, nullable=False)
-
+from lamella.adapters.sql.types import required
 
 # `events` is a JSON list: microseconds since 1970, item, microseconds, item, and so on. `newest` is the latest time of
 # this row and of all before it: events may come late, and who looks for the last ones knows by it when to stop.
@@ -22,10 +18,10 @@ history: Final = sa.Table(
     "history",
     metadata,
     sa.Column("id", sa.Integer, primary_key=True),
-    _required("unit", sa.Text),
+    required("unit", sa.Text),
     sa.Column("previous", sa.BigInteger),
-    _required("newest", sa.BigInteger),
-    _required("events", sa.LargeBinary),
+    required("newest", sa.BigInteger),
+    required("events", sa.LargeBinary),
     info=ONLY_SQLITE,
 )
 # Where the chain of a unit begins, and the `newest` of that row.
@@ -33,8 +29,8 @@ history_head: Final = sa.Table(
     "history_head",
     metadata,
     sa.Column("unit", sa.Text, primary_key=True),
-    _required("last", sa.BigInteger),
-    _required("newest", sa.BigInteger),
+    required("last", sa.BigInteger),
+    required("newest", sa.BigInteger),
     sqlite_with_rowid=False,
     info=ONLY_SQLITE,
 )

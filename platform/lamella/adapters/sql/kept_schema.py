@@ -4,17 +4,12 @@
 the next refresh. `told` is a fact: first exposures can be found again from it and from the slates.
 """
 
-from typing import Any, Final
+from typing import Final
 
 import sqlalchemy as sa
 
 from lamella.adapters.sql.schema import TOTALS, exposure, metadata, unit_total
-from lamella.adapters.sql.types import Identity, Unit, UTCDateTime
-
-
-def _required(name: str, kind: Any) -> sa.Column[Any]:
-    return sa.Column(name, kind, nullable=False)
-
+from lamella.adapters.sql.types import Identity, Unit, UTCDateTime, required
 
 # `since` is the first day of the covariates, None for all the past; `drift` counts figures that checks found wrong.
 kept_phase: Final = sa.Table(
@@ -22,9 +17,9 @@ kept_phase: Final = sa.Table(
     metadata,
     sa.Column("phase", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("since", sa.Date),
-    _required("kept_at", UTCDateTime),
+    required("kept_at", UTCDateTime),
     sa.Column("checked_at", UTCDateTime),
-    _required("drift", sa.BigInteger),
+    required("drift", sa.BigInteger),
 )
 # `sums` and `products` are whole numbers of any size, which JSON holds exactly and no column type of both stores does.
 kept_arm: Final = sa.Table(
@@ -32,27 +27,27 @@ kept_arm: Final = sa.Table(
     metadata,
     sa.Column("phase", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("variant", sa.Text, primary_key=True),
-    _required("units", sa.BigInteger),
-    _required("crossed", sa.BigInteger),
-    _required("slates", sa.BigInteger),
-    _required("fallback_slates", sa.BigInteger),
-    _required("sums", sa.JSON),
-    _required("products", sa.JSON),
+    required("units", sa.BigInteger),
+    required("crossed", sa.BigInteger),
+    required("slates", sa.BigInteger),
+    required("fallback_slates", sa.BigInteger),
+    required("sums", sa.JSON),
+    required("products", sa.JSON),
 )
 # What was added to a row of `unit_total`.
 total_change: Final = sa.Table(
     "total_change",
     metadata,
     sa.Column("id", Identity, primary_key=True),
-    *(_required(name, unit_total.c[name].type) for name in ("unit", "arm", "day", *TOTALS)),
+    *(required(name, unit_total.c[name].type) for name in ("unit", "arm", "day", *TOTALS)),
 )
 # A row of `exposure` before it changed, nulls where there was none; of each unit and phase the first one counts.
 exposure_change: Final = sa.Table(
     "exposure_change",
     metadata,
     sa.Column("id", Identity, primary_key=True),
-    _required("phase", sa.BigInteger),
-    _required("unit", Unit),
+    required("phase", sa.BigInteger),
+    required("unit", Unit),
     *(sa.Column(name, exposure.c[name].type) for name in ("variant", "first_day", "counted", "crossed")),
 )
 told: Final = sa.Table(
@@ -60,7 +55,7 @@ told: Final = sa.Table(
     metadata,
     sa.Column("digest", sa.LargeBinary(16), primary_key=True),
     sa.Column("time", UTCDateTime, nullable=False, index=True),
-    _required("unit", Unit),
-    _required("arm", sa.Integer),
+    required("unit", Unit),
+    required("arm", sa.Integer),
     sqlite_with_rowid=False,
 )

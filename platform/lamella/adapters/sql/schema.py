@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from lamella.adapters.sql.types import Identity, Unit, UTCDateTime
+from lamella.adapters.sql.types import Identity, Unit, UTCDateTime, required
 
 REVISION: Final = "0015"
 """The newest migration: what `alembic_version` must say for this code to run."""
@@ -32,16 +32,12 @@ metadata: Final = sa.MetaData(
 )
 
 
-def _required(name: str, kind: Any) -> sa.Column[Any]:
-    return sa.Column(name, kind, nullable=False)
-
-
 configuration: Final = sa.Table(
     "configuration",
     metadata,
     sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
-    _required("version", sa.BigInteger),
-    _required("killed", sa.Boolean),
+    required("version", sa.BigInteger),
+    required("killed", sa.Boolean),
     sa.CheckConstraint("id = 1", name="one_row"),
 )
 
@@ -51,15 +47,15 @@ def _entity(name: str, *columns: sa.Column[Any]) -> sa.Table:
         name,
         metadata,
         sa.Column("key", sa.Text, primary_key=True),
-        _required("position", sa.Integer),
+        required("position", sa.Integer),
         *columns,
-        _required("body", sa.JSON),
+        required("body", sa.JSON),
     )
 
 
 layer: Final = _entity("layer")
-parameter: Final = _entity("parameter", _required("layer", sa.Text))
-experiment: Final = _entity("experiment", _required("layer", sa.Text), _required("status", sa.Text))
+parameter: Final = _entity("parameter", required("layer", sa.Text))
+experiment: Final = _entity("experiment", required("layer", sa.Text), required("status", sa.Text))
 domain: Final = _entity("domain")
 holdout: Final = _entity("holdout")
 metric: Final = _entity("metric")
@@ -68,7 +64,7 @@ secret: Final = sa.Table(
     "secret",
     metadata,
     sa.Column("name", sa.Text, primary_key=True),
-    _required("value", sa.LargeBinary),
+    required("value", sa.LargeBinary),
 )
 
 # Copies of what the experiments' bodies say, so that SQL can join the record with its phases.
@@ -77,8 +73,8 @@ phase: Final = sa.Table(
     metadata,
     sa.Column("id", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("experiment", sa.Text, sa.ForeignKey("experiment.key", ondelete="CASCADE"), nullable=False, index=True),
-    _required("number", sa.Integer),
-    _required("started_at", UTCDateTime),
+    required("number", sa.Integer),
+    required("started_at", UTCDateTime),
     sa.Column("ended_at", UTCDateTime),
 )
 variant: Final = sa.Table(
@@ -86,21 +82,21 @@ variant: Final = sa.Table(
     metadata,
     sa.Column("experiment", sa.Text, sa.ForeignKey("experiment.key", ondelete="CASCADE"), primary_key=True),
     sa.Column("key", sa.Text, primary_key=True),
-    _required("position", sa.Integer),
-    _required("is_control", sa.Boolean),
-    _required("body", sa.JSON),
+    required("position", sa.Integer),
+    required("is_control", sa.Boolean),
+    required("body", sa.JSON),
 )
 
 revision: Final = sa.Table(
     "revision",
     metadata,
     sa.Column("id", Identity, primary_key=True),
-    _required("version", sa.BigInteger),
-    _required("author", sa.Text),
-    _required("at", UTCDateTime),
-    _required("action", sa.Text),
-    _required("kind", sa.Text),
-    _required("key", sa.Text),
+    required("version", sa.BigInteger),
+    required("author", sa.Text),
+    required("at", UTCDateTime),
+    required("action", sa.Text),
+    required("kind", sa.Text),
+    required("key", sa.Text),
     sa.Column("before", sa.JSON(none_as_null=True)),
     sa.Column("after", sa.JSON(none_as_null=True)),
     sa.Index(None, "kind", "key"),
@@ -110,10 +106,10 @@ api_key: Final = sa.Table(
     "api_key",
     metadata,
     sa.Column("id", Identity, primary_key=True),
-    _required("name", sa.Text),
-    _required("role", sa.Text),
+    required("name", sa.Text),
+    required("role", sa.Text),
     sa.Column("digest", sa.LargeBinary(32), nullable=False, unique=True),
-    _required("created_at", UTCDateTime),
+    required("created_at", UTCDateTime),
     sa.Column("revoked_at", UTCDateTime),
     sa.Column("expires_at", UTCDateTime),
     # None: every project.
@@ -133,8 +129,8 @@ inbox: Final = sa.Table(
     "inbox",
     metadata,
     sa.Column("id", Identity, primary_key=True),
-    _required("received_at", UTCDateTime),
-    _required("body", sa.LargeBinary),
+    required("received_at", UTCDateTime),
+    required("body", sa.LargeBinary),
     sqlite_autoincrement=True,
 )
 
@@ -145,12 +141,12 @@ quarantine: Final = sa.Table(
     metadata,
     sa.Column("digest", sa.LargeBinary(16), primary_key=True),
     sa.Column("request", sa.LargeBinary(16), index=True),
-    _required("at", UTCDateTime),
-    _required("reason", sa.Text),
-    _required("detail", sa.Text),
-    _required("kind", sa.Text),
-    _required("key", sa.Text),
-    _required("body", sa.LargeBinary),
+    required("at", UTCDateTime),
+    required("reason", sa.Text),
+    required("detail", sa.Text),
+    required("kind", sa.Text),
+    required("key", sa.Text),
+    required("body", sa.LargeBinary),
     sa.Column("unit", Unit, index=True),
 )
 
@@ -160,8 +156,8 @@ slate_receipt: Final = sa.Table(
     "slate_receipt",
     metadata,
     sa.Column("digest", sa.LargeBinary(16), primary_key=True),
-    _required("arm", sa.Integer),
-    _required("unit", Unit),
+    required("arm", sa.Integer),
+    required("unit", Unit),
     sqlite_with_rowid=False,
 )
 event_receipt: Final = sa.Table(
@@ -182,8 +178,8 @@ arm_member: Final = sa.Table(
     metadata,
     sa.Column("arm", sa.Integer, sa.ForeignKey("arm.id"), primary_key=True),
     sa.Column("phase", sa.BigInteger, primary_key=True, index=True),
-    _required("variant", sa.Text),
-    _required("counted", sa.Boolean),
+    required("variant", sa.Text),
+    required("counted", sa.Boolean),
 )
 
 
@@ -199,10 +195,10 @@ def _fact(name: str, key: tuple[str, ...], *columns: sa.Column[Any]) -> sa.Table
     return sa.Table(
         name,
         metadata,
-        _required("time", UTCDateTime),
-        _required("request_id", sa.Text),
-        _required("unit", Unit),
-        _required("arm", sa.Integer),
+        required("time", UTCDateTime),
+        required("request_id", sa.Text),
+        required("unit", Unit),
+        required("arm", sa.Integer),
         *columns,
         sa.PrimaryKeyConstraint("time", *key).ddl_if(dialect="sqlite"),
         _by_time(name),
@@ -214,37 +210,37 @@ def _fact(name: str, key: tuple[str, ...], *columns: sa.Column[Any]) -> sa.Table
 slate: Final = _fact(
     "slate",
     ("request_id",),
-    _required("snapshot", sa.BigInteger),
-    _required("items", sa.Integer),
-    _required("latency_ms", sa.Double),
-    _required("models", sa.JSON),
-    _required("fallbacks", sa.JSON),
-    _required("context", sa.JSON),
+    required("snapshot", sa.BigInteger),
+    required("items", sa.Integer),
+    required("latency_ms", sa.Double),
+    required("models", sa.JSON),
+    required("fallbacks", sa.JSON),
+    required("context", sa.JSON),
 )
 impression: Final = _fact(
     "impression",
     ("request_id", "rank"),
-    _required("item", sa.Text),
-    _required("rank", sa.SmallInteger),
-    _required("score", sa.Double),
-    _required("source", sa.Text),
-    _required("propensity", sa.Double),
+    required("item", sa.Text),
+    required("rank", sa.SmallInteger),
+    required("score", sa.Double),
+    required("source", sa.Text),
+    required("propensity", sa.Double),
 )
-click: Final = _fact("click", ("event_id",), _required("event_id", sa.Text), _required("item", sa.Text))
+click: Final = _fact("click", ("event_id",), required("event_id", sa.Text), required("item", sa.Text))
 read: Final = _fact(
     "read",
     ("event_id",),
-    _required("event_id", sa.Text),
-    _required("item", sa.Text),
-    _required("read_seconds", sa.Double),
+    required("event_id", sa.Text),
+    required("item", sa.Text),
+    required("read_seconds", sa.Double),
     sa.Column("completion", sa.Double),
 )
 interaction: Final = _fact(
     "interaction",
     ("event_id",),
-    _required("event_id", sa.Text),
-    _required("item", sa.Text),
-    _required("action", sa.Text),
+    required("event_id", sa.Text),
+    required("item", sa.Text),
+    required("action", sa.Text),
 )
 # What a unit read last, for the models that look at it; on SQLite see `history_schema`.
 sa.Index(None, read.c.unit, read.c.time, info=ONLY_POSTGRESQL).ddl_if(dialect="postgresql")
@@ -253,14 +249,14 @@ sa.Index(None, click.c.unit, click.c.time, info=ONLY_POSTGRESQL).ddl_if(dialect=
 custom: Final = sa.Table(
     "custom",
     metadata,
-    _required("time", UTCDateTime),
+    required("time", UTCDateTime),
     sa.Column("request_id", sa.Text),
-    _required("unit", Unit),
+    required("unit", Unit),
     sa.Column("arm", sa.Integer),
-    _required("event_id", sa.Text),
+    required("event_id", sa.Text),
     sa.Column("item", sa.Text),
-    _required("name", sa.Text),
-    _required("value", sa.Double),
+    required("name", sa.Text),
+    required("value", sa.Double),
     sa.PrimaryKeyConstraint("time", "event_id").ddl_if(dialect="sqlite"),
     _by_time("custom"),
     postgresql_partition_by="RANGE (time)",
@@ -273,9 +269,9 @@ flagged_unit: Final = sa.Table(
     "flagged_unit",
     metadata,
     sa.Column("unit", Unit, primary_key=True),
-    _required("reason", sa.Text),
-    _required("detail", sa.Text),
-    _required("at", UTCDateTime),
+    required("reason", sa.Text),
+    required("detail", sa.Text),
+    required("at", UTCDateTime),
     sqlite_with_rowid=False,
 )
 
@@ -284,11 +280,11 @@ exposure: Final = sa.Table(
     metadata,
     sa.Column("phase", sa.BigInteger, primary_key=True),
     sa.Column("unit", Unit, primary_key=True),
-    _required("variant", sa.Text),
-    _required("first_at", UTCDateTime),
-    _required("first_day", sa.Date),
-    _required("counted", sa.Boolean),
-    _required("crossed", sa.Boolean),
+    required("variant", sa.Text),
+    required("first_at", UTCDateTime),
+    required("first_day", sa.Date),
+    required("counted", sa.Boolean),
+    required("crossed", sa.Boolean),
     sqlite_with_rowid=False,
     postgresql_with={"fillfactor": 90},
 )
@@ -299,17 +295,17 @@ unit_total: Final = sa.Table(
     sa.Column("unit", Unit, primary_key=True),
     sa.Column("arm", sa.Integer, primary_key=True),
     sa.Column("day", sa.Date, primary_key=True),
-    _required("slates", sa.Integer),
-    _required("fallback_slates", sa.Integer),
-    _required("impressions", sa.Integer),
-    _required("clicks", sa.Integer),
-    _required("reads", sa.Integer),
-    _required("read_micros", sa.BigInteger),
-    _required("completion_micros", sa.BigInteger),
-    _required("completion_reads", sa.Integer),
-    _required("comments", sa.Integer),
-    _required("shares", sa.Integer),
-    _required("interactions", sa.Integer),
+    required("slates", sa.Integer),
+    required("fallback_slates", sa.Integer),
+    required("impressions", sa.Integer),
+    required("clicks", sa.Integer),
+    required("reads", sa.Integer),
+    required("read_micros", sa.BigInteger),
+    required("completion_micros", sa.BigInteger),
+    required("completion_reads", sa.Integer),
+    required("comments", sa.Integer),
+    required("shares", sa.Integer),
+    required("interactions", sa.Integer),
     sqlite_with_rowid=False,
     # A busy day's rows are updated by each ingest: with room on the page, no index has to learn of it.
     postgresql_with={"fillfactor": 70},
@@ -321,7 +317,7 @@ late_total: Final = sa.Table(
     "late_total",
     metadata,
     sa.Column("arm", sa.Integer, primary_key=True, autoincrement=False),
-    _required("records", sa.BigInteger),
+    required("records", sa.BigInteger),
 )
 # The stretches of a fact that were moved to files: `digest` is the SHA-256 of the file at `path`, under the archive.
 archived: Final = sa.Table(
@@ -329,22 +325,22 @@ archived: Final = sa.Table(
     metadata,
     sa.Column("fact", sa.Text, primary_key=True),
     sa.Column("path", sa.Text, primary_key=True),
-    _required("since", UTCDateTime),
-    _required("until", UTCDateTime),
-    _required("rows", sa.BigInteger),
-    _required("digest", sa.Text),
-    _required("at", UTCDateTime),
+    required("since", UTCDateTime),
+    required("until", UTCDateTime),
+    required("rows", sa.BigInteger),
+    required("digest", sa.Text),
+    required("at", UTCDateTime),
 )
 
 report: Final = sa.Table(
     "report",
     metadata,
     sa.Column("id", Identity, primary_key=True),
-    _required("experiment", sa.Text),
-    _required("phase", sa.BigInteger),
-    _required("number", sa.Integer),
-    _required("as_of", UTCDateTime),
-    _required("document", sa.JSON),
+    required("experiment", sa.Text),
+    required("phase", sa.BigInteger),
+    required("number", sa.Integer),
+    required("as_of", UTCDateTime),
+    required("document", sa.JSON),
     sa.UniqueConstraint("experiment", "phase", "number"),
 )
 # The explored parts of the newest report: they are replaced, while reports are kept.
@@ -352,47 +348,47 @@ exploration: Final = sa.Table(
     "exploration",
     metadata,
     sa.Column("experiment", sa.Text, primary_key=True),
-    _required("phase", sa.BigInteger),
-    _required("document", sa.JSON),
+    required("phase", sa.BigInteger),
+    required("document", sa.JSON),
 )
 item: Final = sa.Table(
     "item",
     metadata,
     sa.Column("key", sa.Text, primary_key=True),
-    _required("title", sa.Text),
-    _required("published_at", UTCDateTime),
-    _required("attributes", sa.JSON),
+    required("title", sa.Text),
+    required("published_at", UTCDateTime),
+    required("attributes", sa.JSON),
 )
 model_version: Final = sa.Table(
     "model_version",
     metadata,
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
-    _required("kind", sa.Text),
-    _required("created_at", UTCDateTime),
-    _required("digest", sa.Text),
-    _required("size_bytes", sa.BigInteger),
-    _required("hyperparameters", sa.JSON),
-    _required("metrics", sa.JSON),
-    _required("stamp", sa.JSON),
-    _required("stage", sa.Text),
-    _required("share", sa.Double),
-    _required("reason", sa.Text),
+    required("kind", sa.Text),
+    required("created_at", UTCDateTime),
+    required("digest", sa.Text),
+    required("size_bytes", sa.BigInteger),
+    required("hyperparameters", sa.JSON),
+    required("metrics", sa.JSON),
+    required("stamp", sa.JSON),
+    required("stage", sa.Text),
+    required("share", sa.Double),
+    required("reason", sa.Text),
     sa.Column("staged_at", UTCDateTime),
 )
 training_run: Final = sa.Table(
     "training_run",
     metadata,
     sa.Column("id", sa.Text, primary_key=True),
-    _required("kind", sa.Text),
-    _required("name", sa.Text),
-    _required("hyperparameters", sa.JSON),
-    _required("seed", sa.BigInteger),
-    _required("status", sa.Text),
-    _required("progress", sa.Double),
-    _required("message", sa.Text),
-    _required("requested_at", UTCDateTime),
-    _required("requested_by", sa.Text),
+    required("kind", sa.Text),
+    required("name", sa.Text),
+    required("hyperparameters", sa.JSON),
+    required("seed", sa.BigInteger),
+    required("status", sa.Text),
+    required("progress", sa.Double),
+    required("message", sa.Text),
+    required("requested_at", UTCDateTime),
+    required("requested_by", sa.Text),
     sa.Column("reference", sa.Text),
     sa.Column("source", sa.JSON, nullable=False, server_default="{}"),
     sa.Column("stage", sa.Text, nullable=False, server_default="live"),

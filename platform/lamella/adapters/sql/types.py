@@ -13,6 +13,11 @@ Identity: Final = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 Unit: Final = sa.Text(collation="C").with_variant(sa.Text(), "sqlite")
 
 
+def required(name: str, kind: Any) -> sa.Column[Any]:
+    """A column that is never null."""
+    return sa.Column(name, kind, nullable=False)
+
+
 class UTCDateTime(sa.types.TypeDecorator[datetime]):
     """A moment, aware and in UTC on both sides; a naive one is refused.
 
