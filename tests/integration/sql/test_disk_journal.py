@@ -197,9 +197,9 @@ def test_a_forked_child_has_a_file_of_its_own(engine, make, folder):
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert len(files(folder)) == 2
-    away.is_away = False
-    Leftovers(folder, away).refresh()
+    Leftovers(folder, away.inner).refresh()
     assert bodies(engine) == [b"child"], "the parent lives, and its file is its own"
+    away.is_away = False
     assert journal.flush(10)
     assert bodies(engine) == [b"child", b"parent"]
 
