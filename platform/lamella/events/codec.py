@@ -1,5 +1,7 @@
 """A batch of records as bytes and back: one JSON array of objects, each tagged with its kind.
 
+The impressions of a slate travel as columns, and its items as lines of one text: a worker reads them without making an
+object of each. Lists of [item, rank, score, source, propensity], as older versions wrote them, are read as well.
 Decoding checks every record again, because a batch may have been written by another version: one that breaks the
 contract becomes a Fault, and never sinks the others. What was refused at the door travels in the batch as a Fault too,
 so that it is kept as safely as what was accepted.
@@ -7,7 +9,7 @@ so that it is kept as safely as what was accepted.
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, TypeAlias
@@ -15,7 +17,7 @@ from typing import Any, Final, TypeAlias
 import orjson
 
 from lamella.errors import InvalidEvent, InvalidInput
-from lamella.events.contract import Click, Custom, Event, Exposure, Interaction, Read, Slate
+from lamella.events.contract import Click, Custom, Event, Exposure, Impression, Interaction, Read, Slate
 from lamella.events.validation import parse_event, parse_exposure, parse_feedback, parse_slate, shown
 
 __all__ = ["Fault", "Record", "decode", "encode", "fault_of", "parse_event"]
@@ -25,6 +27,8 @@ Record: TypeAlias = Slate | Event | Exposure
 _KIND: Final[dict[type[Event], str]] = {Click: "click", Read: "read", Interaction: "interaction", Custom: "custom"}
 DOCUMENT_LIMIT: Final = 8_192
 REFUSED: Final = "refused"
+COLUMNS: Final = ("items", "ranks", "scores", "sources", "propensities")
+"""The columns of a slate's impressions. Items are lines of one text; so are sources, or one text for all."""
 _FAULT: Final = ("why", "detail", "of", "key", "unit", "body")
 _UNSAFE: Final = re.compile("[\x00\ud800-\udfff]")
 
@@ -102,7 +106,7 @@ def read_record(document: object) -> Record | Fault:
 def _parse(document: object) -> Record:
     kind = document.get("kind") if isinstance(document, dict) else None
     if isinstance(document, dict) and kind == "slate":
-        return parse_slate(document)
+        return parse_slate(document if "impressions" in document else _listed(document))
     if isinstance(document, dict) and kind == "exposure":
         return parse_exposure(document)
     return parse_feedback(document)
@@ -126,7 +130,7 @@ def _document(record: Record | Fault) -> dict[str, object]:
             "unit": record.unit,
             "time": _utc(record.time),
             "exposures": [(one.phase, one.variant, one.counted) for one in record.exposures],
-            "impressions": [(i.item, i.rank, i.score, i.source, i.propensity) for i in record.impressions],
+            **_columns(record.impressions),
             "snapshot": record.snapshot,
             "models": dict(record.models),
             "fallbacks": dict(record.fallbacks),
@@ -157,6 +161,50 @@ def _document(record: Record | Fault) -> dict[str, object]:
     elif isinstance(record, Custom):
         document["name"], document["value"] = record.name, record.value
     return document
+
+
+def _columns(impressions: Sequence[Impression]) -> dict[str, object]:
+    """The impressions in columns: a source that all share once, ranks from 1 and propensities of 1 not at all."""
+    names, sources = [each.item for each in impressions], [each.source for each in impressions]
+    ranks, propensities = [each.rank for each in impressions], [each.propensity for each in impressions]
+    items, told = _lines(names), _lines(sources[:1] if len(set(sources)) == 1 else sources)
+    if items is None or told is None or "" in names:
+        # What no column can carry breaks the contract, and the store says so: it is told as it is.
+        return {"impressions": [(i.item, i.rank, i.score, i.source, i.propensity) for i in impressions]}
+    return {
+        "items": items,
+        "ranks": [] if ranks == list(range(1, len(ranks) + 1)) else ranks,
+        "scores": [each.score for each in impressions],
+        "sources": told,
+        "propensities": [] if propensities.count(1.0) == len(propensities) else propensities,
+    }
+
+
+def _lines(texts: Sequence[str]) -> str | None:
+    """The texts as lines of one, or None where one has several lines itself."""
+    together = "\n".join(texts)
+    return together if together.count("\n") == max(len(texts) - 1, 0) else None
+
+
+def _listed(document: Mapping[str, object]) -> dict[str, object]:
+    """The slate with its impressions listed one by one. Raises InvalidEvent where the columns are not of one length."""
+    slate = dict(document)
+    items, ranks, scores, sources, propensities = (slate.pop(name, None) for name in COLUMNS)
+    match items, ranks, scores, sources, propensities:
+        case [str(), list(), list(), str(), list()]:
+            names = items.split("\n") if items else []
+            named = sources.split("\n")
+            columns: tuple[Sequence[object], ...] = (
+                names,
+                ranks or range(1, len(names) + 1),
+                scores,
+                named if len(named) > 1 else named * len(names),
+                propensities or [1.0] * len(names),
+            )
+            if len(set(map(len, columns))) == 1:
+                return {**slate, "impressions": list(map(list, zip(*columns, strict=True)))}
+    told = shown((items, ranks, scores, sources, propensities))
+    raise InvalidEvent("wrong_type", f"impressions {told}: send columns of one length")
 
 
 def _utc(moment: datetime) -> datetime:

@@ -137,10 +137,8 @@ def parse_slate(document: Mapping[str, object]) -> Slate:
     if not document.keys() <= _SLATE:
         unknown = ", ".join(sorted(repr(key) for key in document.keys() - _SLATE))
         raise InvalidEvent("unknown_field", f"a slate has no field {unknown}")
-    exposures = tuple(_exposed(each) for each in _list(document, "exposures"))
-    if len({each.phase for each in exposures}) < len(exposures):
-        raise InvalidEvent("repeated", f"exposures {shown(exposures)} name a phase twice")
-    impressions = tuple(_impression(each) for each in _list(document, "impressions"))
+    exposures = parse_exposures(document.get("exposures"))
+    impressions = tuple(_impression(each) for each in _list(document.get("impressions"), "impressions"))
     if len({each.rank for each in impressions}) < len(impressions):
         raise InvalidEvent("repeated", "two impressions have the same rank")
     return Slate(
@@ -168,6 +166,14 @@ def parse_exposure(document: Mapping[str, object]) -> Exposure:
         time=read_time(document),
         exposed=_exposed(document.get("exposed")),
     )
+
+
+def parse_exposures(value: object) -> tuple[Exposed, ...]:
+    """The exposures of a slate, each [phase, variant, counted]. Raises InvalidEvent."""
+    exposures = tuple(_exposed(each) for each in _list(value, "exposures"))
+    if len({each.phase for each in exposures}) < len(exposures):
+        raise InvalidEvent("repeated", f"exposures {shown(exposures)} name a phase twice")
+    return exposures
 
 
 def _exposed(document: object) -> Exposed:
@@ -261,8 +267,7 @@ def _whole(document: Mapping[str, object], field: str) -> int:
     return value
 
 
-def _list(document: Mapping[str, object], field: str) -> Sequence[object]:
-    value = document.get(field)
+def _list(value: object, field: str) -> Sequence[object]:
     if not isinstance(value, list):
         raise InvalidEvent("wrong_type", f"{field} is {shown(value)}; send a list")
     return value

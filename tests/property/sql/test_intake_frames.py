@@ -3,6 +3,7 @@
 import json
 import random
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import orjson
@@ -14,8 +15,8 @@ from lamella.adapters.sql.columns import micros_at, plain
 from lamella.adapters.sql.event_frame import EXTRAS, Events
 from lamella.adapters.sql.intake import Intake
 from lamella.adapters.sql.slate_frame import Slates
-from lamella.events.codec import decode, encode
-from lamella.events.contract import Click, Custom, Exposure, Interaction, Read, Slate
+from lamella.events.codec import COLUMNS, decode, encode
+from lamella.events.contract import Click, Custom, Exposure, Impression, Interaction, Read, Slate
 from lamella.testing.traffic import NOW, click, interaction, read, slate, traffic
 
 KINDS = {Click: "click", Read: "read", Interaction: "interaction", Custom: "custom"}
@@ -119,6 +120,9 @@ VALUES = st.one_of(
     st.sampled_from(
         ["", "a\u00a0b", "a\x00b", "\u200d", "2026-03-02T08:00:00Z", "2026-03-02T08:00:00", "NaT", "x" * 257, [], {}]
     ),
+    st.sampled_from(
+        ["item-1", "item-1\nitem-2", "\n", "item-1\n", [0.5], [0.5, 0.25], [2, 1], [1, 1], [True], [2**40]]
+    ),
     st.sampled_from([1e-7, 0.1234567, 86_400.5, [[1, "a", True]], [[1, "a", 1]], [["item", 1, 0.5, "mf@1", 1.0]] * 2]),
     st.sampled_from([[["item", 1, 1, "", 1]], [["item", 2, 1.0, "s", 0.5], ["item", 1, 1.0, "s", 0.5]], {"a": 1}]),
 )
@@ -131,6 +135,30 @@ def test_one_field_of_another_value_changes_what_reading_one_by_one_changes(plac
     documents = json.loads(json.dumps(GOOD))
     documents[at][name] = value
     check(orjson.dumps(documents))
+
+
+@settings(max_examples=300, deadline=None)
+@given(changes=st.dictionaries(st.sampled_from(COLUMNS), VALUES, min_size=2))
+def test_columns_of_impressions_are_what_reading_one_by_one_says(changes):
+    check(orjson.dumps([GOOD[0], {**GOOD[0], "request_id": "other", **changes}]))
+
+
+@given(shown=st.lists(st.lists(st.tuples(st.text("ab\u00e9\u4e2d", min_size=1), st.sampled_from("st")), max_size=4)))
+def test_slates_of_any_length_and_source_are_framed(shown):
+    slates = [
+        replace(SHOWN, request_id=str(at), impressions=[
+            Impression(item=item, rank=rank, score=rank / 4, source=source, propensity=0.5 if at % 2 else 1.0)
+            for rank, (item, source) in enumerate(each, start=1)
+        ])
+        for at, each in enumerate(shown)
+    ]  # fmt: skip
+    assert Slates.of(orjson.loads(encode(slates))).fits()
+    check(encode(slates))
+
+
+def test_impressions_as_an_older_version_listed_them_are_framed():
+    old = {name: value for name, value in GOOD[0].items() if name not in COLUMNS}
+    check(orjson.dumps([{**old, "impressions": [["i", 2, 0.5, "mf", 1.0], ["j", 1, 0.25, "", 0.5]]}]), encode([SHOWN]))
 
 
 @pytest.mark.parametrize(("at", "name"), PLACES)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lamella.errors import InvalidEvent, InvalidInput
-from lamella.events.codec import decode, encode, fault_of
+from lamella.events.codec import COLUMNS, decode, encode, fault_of
 from lamella.events.contract import Click, Exposed, Impression, Interaction, Read, Slate
 from lamella.events.validation import parse_feedback
 from lamella.testing.traffic import NOW, click, slate, traffic
@@ -67,6 +67,23 @@ def test_seeded_traffic_survives_and_a_time_in_another_zone_is_the_same_moment()
     assert decode(encode([abroad]))[0] == [slate()]
 
 
+def test_impressions_as_an_older_version_listed_them_are_read():
+    listed = [["i", 2, 0.5, "mf", 1.0], ["j", 1, 0.25, "", 0.5]]
+    ((found,), _) = decode(orjson.dumps([document(impressions=listed)]))
+    assert [[i.item, i.rank, i.score, i.source, i.propensity] for i in found.impressions] == listed
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [({"item": "i\nj"}, "control_character"), ({"source": "m\nf"}, "control_character"), ({"item": ""}, "empty")],
+)
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_a_text_of_several_lines_becomes_no_other_item(number, wrong, why):
+    shown = tuple(replace(slate().impressions[0], rank=rank + 1, **wrong) for rank in range(number))
+    records, (fault,) = decode(encode([replace(slate(), impressions=shown), slate("fine")]))
+    assert (fault.why, [each.request_id for each in records]) == (why, ["fine"])
+
+
 def test_scores_of_numpy_are_numbers():
     scored = replace(slate(), impressions=(Impression(item="i", rank=1, score=np.float64(0.5), source="mf"),))
     ((found,), _) = decode(encode([scored]))
@@ -81,7 +98,10 @@ def test_a_naive_time_and_half_a_character_are_refused_when_encoding():
 
 
 def document(**changes):
+    """A slate as it is encoded; with `impressions`, as an older version listed them."""
     (found,) = orjson.loads(encode([slate()]))
+    if "impressions" in changes:
+        found = {name: value for name, value in found.items() if name not in COLUMNS}
     return {**found, **changes}
 
 
@@ -93,6 +113,16 @@ def document(**changes):
         ({"impressions": [["i", 1, 0.5, "mf", 0.0]]}, "out_of_range"),
         ({"impressions": [["i", 1, 0.5, "mf", 1.0], ["j", 1, 0.4, "mf", 1.0]]}, "repeated"),
         ({"impressions": [["i\x00", 1, 0.5, "mf", 1.0]]}, "control_character"),
+        ({"items": "i", "scores": [None]}, "wrong_type"),
+        ({"items": "i\nj"}, "wrong_type"),
+        ({"items": "i\n", "scores": [0.5, 0.4]}, "empty"),
+        ({"items": "", "scores": [0.5]}, "wrong_type"),
+        ({"items": ["i"], "scores": [0.5]}, "wrong_type"),
+        ({"items": "i", "scores": [0.5], "ranks": [0]}, "out_of_range"),
+        ({"items": "i\nj", "scores": [0.5, 0.4], "ranks": [1, 1]}, "repeated"),
+        ({"items": "i\nj", "scores": [0.5, 0.4], "ranks": [1]}, "wrong_type"),
+        ({"items": "i", "scores": [0.5], "propensities": [0.0]}, "out_of_range"),
+        ({"items": "i", "scores": [0.5], "sources": "a\nb"}, "wrong_type"),
         ({"exposures": [[1, "a", True], [1, "b", True]]}, "repeated"),
         ({"exposures": [[-1, "a", True]]}, "wrong_type"),
         ({"exposures": [[1, "", True]]}, "empty"),

@@ -1,6 +1,7 @@
 """Arrays of Arrow: checked and converted in machine code. Only who ingests imports this; the web process never does."""
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any, Final
 
 import numpy as np
@@ -14,6 +15,7 @@ _MOMENT: Final = pa.timestamp("us", "UTC")
 # Of the years 1 to 9999, in microseconds since 1970.
 _FIRST: Final = -62_135_596_800 * MICRO
 _LAST: Final = 253_402_300_800 * MICRO
+_LINE_END: Final = 0x0A
 _DELETE: Final = 0x7F
 _C1_LEAD: Final = 0xC2
 _C1_END: Final = 0xA0
@@ -25,6 +27,33 @@ def strings(column: Sequence[Any]) -> Any:
     if found.null_count:
         raise TypeError("a text is missing")
     return found
+
+
+def lines(texts: Sequence[str], counts: Sequence[int]) -> Any:
+    """The lines of the texts as one array, as many of each text as `counts` says; an empty text has none.
+
+    Raises TypeError or ValueError where they are not as many, or one is no text that UTF-8 can carry.
+    """
+    if [text.count("\n") + 1 if text else 0 for text in texts] != list(counts):
+        raise ValueError("texts of another number of lines")
+    data = np.frombuffer("\n".join(filter(None, texts)).encode(), dtype=np.uint8)
+    is_end = data == _LINE_END
+    ends = np.append(np.flatnonzero(is_end), data.size) if data.size else np.empty(0, dtype=np.int64)
+    # No byte between two lines: each line end moves what is behind it forward by one.
+    offsets = np.zeros(ends.size + 1, dtype=np.int32)
+    offsets[1:] = ends - np.arange(ends.size)
+    return pa.StringArray.from_buffers(ends.size, pa.py_buffer(offsets), pa.py_buffer(data[~is_end]))
+
+
+def repeated(texts: Sequence[str], counts: Sequence[int]) -> Any:
+    """The lines of the texts as `lines` gives them, but a text of one line as often as its count says."""
+    if not any("\n" in text for text in texts):
+        return strings(texts).take(pa.array(np.repeat(np.arange(len(texts)), counts)))
+    parts = [text.split("\n") for text in texts]
+    found = [part * count if len(part) == 1 else part for part, count in zip(parts, counts, strict=True)]
+    if list(map(len, found)) != list(counts):
+        raise ValueError("texts of another number of lines")
+    return strings(list(chain.from_iterable(found)))
 
 
 def numbers(column: Sequence[Any], *, whole: bool = False) -> Any:

@@ -16,6 +16,7 @@ from lamella.adapters.sql.digests import Digests, digest_of
 from lamella.adapters.sql.event_frame import Events
 from lamella.adapters.sql.slate_frame import Slates
 from lamella.adapters.sql.steps import Steps, made_by
+from lamella.errors import InvalidEvent
 from lamella.events.codec import REFUSED, Fault, Record, encode, read_batch, read_record
 from lamella.events.contract import EXPOSURE_MARK, Exposure
 
@@ -103,7 +104,7 @@ class Intake:
             yield
             if frame.fits():
                 return frame
-        except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError):
+        except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, InvalidEvent):
             pass
         good = self._records(documents)
         return kind.of(orjson.loads(encode(good)))

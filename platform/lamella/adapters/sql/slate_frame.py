@@ -8,6 +8,7 @@ from operator import itemgetter
 from typing import Any, Final
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
 from lamella.adapters.sql.columns import (
@@ -23,15 +24,14 @@ from lamella.adapters.sql.columns import (
     transposed,
 )
 from lamella.adapters.sql.steps import Steps, made_by
+from lamella.events.codec import COLUMNS
 from lamella.events.contract import Exposed
-from lamella.events.validation import INTEGER_LIMIT, RANK_LIMIT
+from lamella.events.validation import INTEGER_LIMIT, RANK_LIMIT, parse_exposures
 
 _FIELDS: Final = (
-    "kind", "request_id", "unit", "time", "exposures", "impressions", "snapshot", "models", "fallbacks", "context",
+    "kind", "request_id", "unit", "time", "exposures", *COLUMNS, "snapshot", "models", "fallbacks", "context",
     "latency_ms",
 )  # fmt: skip
-_EXPOSED: Final = 3
-_IMPRESSION: Final = 5
 
 
 @dataclass(slots=True, kw_only=True)
@@ -58,47 +58,48 @@ class Slates:
 
     @classmethod
     def of(cls, documents: Sequence[Mapping[str, Any]]) -> "Slates":
-        """The frame of these objects. Raises LookupError, TypeError or ValueError where one cannot be a slate."""
+        """The frame of these objects. Raises what a value that no slate can have raises."""
         return made_by(cls.steps(documents))
 
     @classmethod
     def steps(cls, documents: Sequence[Mapping[str, Any]]) -> "Steps[Slates]":
         """Makes the frame, and raises the same."""
-        from lamella.adapters.sql.arrays import moments_of, numbers, strings
+        from lamella.adapters.sql.arrays import lines, moments_of, numbers, repeated
 
-        columns = transposed(map(itemgetter(*_FIELDS), documents), len(_FIELDS))
-        _, request_ids, units, times, exposures, impressions, snapshots, models, fallbacks, contexts, latencies = (
-            columns
-        )
+        columns = dict(zip(_FIELDS, transposed(map(itemgetter(*_FIELDS), documents), len(_FIELDS)), strict=True))
         yield
-        combinations: defaultdict[tuple[tuple[Any, ...], ...], int] = defaultdict(count().__next__)
-        combination = [combinations[tuple(map(tuple, each))] for each in exposures]
+        # By their JSON, in which 1 and true differ: each combination is read, and checked, once.
+        combinations: defaultdict[bytes, int] = defaultdict(count().__next__)
+        combination = [combinations[orjson.dumps(each)] for each in columns["exposures"]]
         yield
-        if set(map(len, chain.from_iterable(impressions))) - {_IMPRESSION}:
-            raise ValueError("an impression of another width")
-        flat = list(chain.from_iterable(chain.from_iterable(impressions)))
+        if not only(chain(columns["items"], columns["sources"]), str):
+            raise TypeError("items or sources that are no text")
+        if not only(chain(columns["ranks"], columns["scores"], columns["propensities"]), list):
+            raise TypeError("a column of impressions that is no list")
+        shown = list(map(len, columns["scores"]))
+        items = lines(columns["items"], shown)
         yield
-        items, ranks, scores, sources, propensities = (flat[at::_IMPRESSION] for at in range(_IMPRESSION))
+        scores = numbers(list(chain.from_iterable(columns["scores"])))
         return cls(
             documents=documents,
-            request_ids=request_ids,
-            units=units,
-            micros=moments_of(times),
-            exposures=[tuple(_exposed(*each) for each in combined) for combined in combinations],
+            request_ids=columns["request_id"],
+            units=columns["unit"],
+            micros=moments_of(columns["time"]),
+            exposures=[parse_exposures(orjson.loads(combined)) for combined in combinations],
             combination=combination,
-            shown=list(map(len, impressions)),
+            shown=shown,
             impressions=(
-                strings(items),
-                numbers(ranks, whole=True),
-                numbers(scores),
-                strings(sources),
-                numbers(propensities),
+                items,
+                _ranks(columns["ranks"], shown),
+                scores,
+                repeated(columns["sources"], shown),
+                _propensities(columns["propensities"], shown),
             ),
-            snapshots=snapshots,
-            models=models,
-            fallbacks=fallbacks,
-            contexts=contexts,
-            latencies=floats(latencies),
+            snapshots=columns["snapshot"],
+            models=columns["models"],
+            fallbacks=columns["fallbacks"],
+            contexts=columns["context"],
+            latencies=floats(columns["latency_ms"]),
         )
 
     def where(self, mask: NDArray[np.bool_]) -> "Slates":
@@ -130,32 +131,15 @@ class Slates:
             and are_millionths(self.latencies, least=0.0, most=np.inf)
             and only(chain(self.models, self.fallbacks, self.contexts), dict)
             and only(chain.from_iterable(each.values() for each in chain(self.models, self.fallbacks)), str)
-            and self._exposures_fit()
             and self._impressions_fit()
-        )
-
-    def _exposures_fit(self) -> bool:
-        lists = [document["exposures"] for document in self.documents]
-        if not only(lists, list):
-            return False
-        phases, variants, counted = transposed(chain.from_iterable(lists), _EXPOSED)
-        is_distinct = all(len({each.phase for each in combined}) == len(combined) for combined in self.exposures)
-        return (
-            is_distinct
-            and are_whole(phases, least=0, most=INTEGER_LIMIT)
-            and are_texts(variants)
-            and only(counted, bool)
         )
 
     def _impressions_fit(self) -> bool:
         from lamella.adapters.sql import arrays
 
-        lists = [document["impressions"] for document in self.documents]
         items, ranks, scores, sources, propensities = self.impressions
         return (
-            only(lists, list)
-            and only(chain.from_iterable(lists), list)
-            and arrays.are_texts(items)
+            arrays.are_texts(items)
             and arrays.are_texts(sources, least=0)
             and are_finite(scores)
             and are_finite(propensities, above=0.0, most=1.0)
@@ -165,11 +149,37 @@ class Slates:
 
     def _ranks_differ(self) -> bool:
         ranks, shown = np.asarray(self.impressions[1]), np.array(self.shown, dtype=np.int64)
-        ends = np.cumsum(shown)
-        if (ranks == np.arange(1, ranks.size + 1) - np.repeat(ends - shown, shown)).all():
-            return True
-        return all(len(set(each.tolist())) == each.size for each in np.split(ranks, ends))
+        return bool((ranks == _from_one(shown)).all()) or all(
+            len(set(each.tolist())) == each.size for each in np.split(ranks, np.cumsum(shown))
+        )
 
 
-def _exposed(phase: int, variant: str, counted: bool) -> Exposed:  # noqa: FBT001 - as the batch has it
-    return Exposed(phase=phase, variant=variant, counted=counted)
+def _ranks(lists: Sequence[Sequence[int]], shown: Sequence[int]) -> Column:
+    """One behind the other; where a list is empty, from 1 on."""
+    from lamella.adapters.sql.arrays import numbers
+
+    if any(lists):
+        return numbers(_filled(lists, [range(1, each + 1) for each in shown]), whole=True)
+    return _from_one(np.array(shown, dtype=np.int64))
+
+
+def _from_one(counts: Integers) -> Integers:
+    """1 to the first count, then 1 to the second, and so on."""
+    return np.arange(1, counts.sum() + 1) - np.repeat(np.cumsum(counts) - counts, counts)
+
+
+def _propensities(lists: Sequence[Sequence[float]], shown: Sequence[int]) -> Column:
+    """One behind the other; where a list is empty, 1."""
+    from lamella.adapters.sql.arrays import numbers
+
+    if any(lists):
+        return numbers(_filled(lists, [[1.0] * each for each in shown]))
+    return np.ones(sum(shown))
+
+
+def _filled(lists: Sequence[Sequence[Any]], others: Sequence[Sequence[Any]]) -> list[Any]:
+    """The lists one behind the other, the empty ones from `others`. Raises ValueError if one is of another length."""
+    found = [one or other for one, other in zip(lists, others, strict=True)]
+    if list(map(len, found)) != list(map(len, others)):
+        raise ValueError("columns of another length")
+    return list(chain.from_iterable(found))
