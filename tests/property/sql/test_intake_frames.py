@@ -52,7 +52,7 @@ def slates_in(intake: Intake) -> list[tuple[object, ...]]:
     for row, shown in enumerate(frame.shown):
         impressions = [tuple(column[at + each] for column in columns) for each in range(shown)]
         at += shown
-        words = (frame.models[row], frame.fallbacks[row], frame.contexts[row])
+        words = (orjson.loads(frame.models[row]), orjson.loads(frame.fallbacks[row]), frame.contexts[row])
         common = (frame.request_ids[row], frame.units[row], int(frame.micros[row]), frame.snapshots[row])
         found.append((*common, frame.latencies[row], *words, frame.exposures[frame.combination[row]], impressions))
     return found
@@ -94,6 +94,7 @@ def test_traffic_is_framed_without_looking_at_a_single_record():
 
 def test_what_is_parsed_in_parts_is_what_is_parsed_at_once(monkeypatch):
     monkeypatch.setattr("lamella.adapters.sql.intake._PART_BYTES", 1)
+    monkeypatch.setattr("lamella.adapters.sql.intake._FRAME_BYTES", 2_000)
     records = traffic(random.Random(5), slates=20)
     check(encode(records[:30]), b"[", encode(records[30:]), b"{}", encode(records[:3]))
 

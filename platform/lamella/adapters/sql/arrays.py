@@ -7,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from lamella.adapters.sql.columns import MICRO, Integers
 from lamella.events.validation import TEXT_LIMIT
@@ -15,6 +16,7 @@ _MOMENT: Final = pa.timestamp("us", "UTC")
 # Of the years 1 to 9999, in microseconds since 1970.
 _FIRST: Final = -62_135_596_800 * MICRO
 _LAST: Final = 253_402_300_800 * MICRO
+_FEW: Final = 2**16
 _LINE_END: Final = 0x0A
 _DELETE: Final = 0x7F
 _C1_LEAD: Final = 0xC2
@@ -56,8 +58,13 @@ def repeated(texts: Sequence[str], counts: Sequence[int]) -> Any:
     return strings(list(chain.from_iterable(found)))
 
 
-def numbers(column: Sequence[Any], *, whole: bool = False) -> Any:
-    """Numbers as an array, floats unless `whole`.
+def joined(arrays: Sequence[Any]) -> Any:
+    """The arrays, one behind the other."""
+    return arrays[0] if len(arrays) == 1 else pa.concat_arrays(arrays)
+
+
+def numbers(column: Sequence[Any], *, whole: bool = False) -> NDArray[Any]:
+    """Numbers as an array of numpy, floats unless `whole`.
 
     Raises TypeError, ValueError or OverflowError where one is no such number; a bool is none.
     """
@@ -65,7 +72,7 @@ def numbers(column: Sequence[Any], *, whole: bool = False) -> Any:
     wanted = pa.int64() if whole else pa.float64()
     if column and (found.null_count or found.type not in (wanted, pa.int64())):
         raise TypeError(f"{found.type}, not {wanted}")
-    return found.cast(wanted)
+    return np.asarray(found.cast(wanted))
 
 
 def moments_of(times: Sequence[Any]) -> Integers:
@@ -80,8 +87,11 @@ def moments_of(times: Sequence[Any]) -> Integers:
 
 
 def order_of(texts: Sequence[str]) -> Integers:
-    """What sorts the texts, by their bytes."""
-    return np.asarray(pc.sort_indices(strings(texts))).astype(np.int64)
+    """What sorts the texts, by their bytes; equal ones stay in their order."""
+    coded = strings(texts).dictionary_encode()
+    ranks = np.empty(len(coded.dictionary), dtype=np.uint16 if len(coded.dictionary) < _FEW else np.int64)
+    ranks[np.asarray(pc.sort_indices(coded.dictionary))] = np.arange(ranks.size)
+    return np.argsort(ranks[np.asarray(coded.indices)], kind="stable")
 
 
 def are_texts(texts: Any, *, least: int = 1) -> bool:

@@ -7,7 +7,7 @@ records are read one by one.
 import math
 from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import compress
+from itertools import chain, compress
 from operator import itemgetter
 from typing import Any, Final, TypeAlias
 
@@ -33,6 +33,15 @@ def transposed(rows: Iterable[Sequence[Any]], width: int) -> list[Column]:
     if len(columns) != width:
         raise ValueError(f"rows of {len(columns)}, not {width}")
     return columns
+
+
+def joined(columns: Sequence[Column]) -> Column:
+    """The columns, all of one kind, one behind the other."""
+    if len(columns) == 1:
+        return columns[0]
+    if isinstance(columns[0], np.ndarray):
+        return np.concatenate(columns)
+    return list(chain.from_iterable(columns))
 
 
 def only(column: Iterable[object], *kinds: type) -> bool:

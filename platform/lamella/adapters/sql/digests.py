@@ -18,6 +18,12 @@ def digest_of(identity: str) -> bytes:
     return hashlib.blake2b(identity.encode(), digest_size=_SIZE).digest()
 
 
+def digested(identities: Iterable[str]) -> bytes:
+    """Those of these ids, one behind the other."""
+    make = hashlib.blake2b
+    return b"".join([make(each.encode(), digest_size=_SIZE).digest() for each in identities])
+
+
 @dataclass(frozen=True, slots=True)
 class Digests:
     """The digest of each record. `order` sorts them: neighbours lie on the same page of an index.
@@ -32,8 +38,7 @@ class Digests:
     @classmethod
     def of(cls, identities: Iterable[str]) -> "Digests":
         """Those of these ids."""
-        make = hashlib.blake2b
-        return cls.made(b"".join([make(each.encode(), digest_size=_SIZE).digest() for each in identities]))
+        return cls.made(digested(identities))
 
     @classmethod
     def made(cls, digests: bytes) -> "Digests":

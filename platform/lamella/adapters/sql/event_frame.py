@@ -13,6 +13,7 @@ from lamella.adapters.sql.columns import (
     are_millionths,
     are_texts,
     floats,
+    joined,
     taken,
     transposed,
 )
@@ -36,7 +37,7 @@ class Events:
     """Clicks, reads, interactions and custom events, in the order in which they came.
 
     `micros` are microseconds since 1970; `request_ids` and `items` hold None where a custom event has none. `rows` says
-    where the events of a kind are, by unit, `extras` has the columns of that kind alone, as long as its rows.
+    where the events of a kind are, `extras` has the columns of that kind alone, as long as its rows.
     """
 
     documents: Sequence[Mapping[str, Any]]
@@ -57,10 +58,7 @@ class Events:
     @classmethod
     def steps(cls, documents: Sequence[Mapping[str, Any]]) -> "Steps[Events]":
         """Makes the frame, and raises the same."""
-        from lamella.adapters.sql.arrays import (
-            moments_of,
-            order_of,
-        )  # Arrow, which readers of the store need not import
+        from lamella.adapters.sql.arrays import moments_of  # Arrow, which readers of the store need not import
 
         columns = transposed(map(itemgetter(*_COMMON), documents), len(_COMMON))
         kinds, event_ids, units, times, request_ids, items = columns
@@ -74,12 +72,39 @@ class Events:
             items=items,
         )
         yield
-        # Neighbours lie on the same page of the index by unit.
-        by_unit, names = order_of(units), np.array(kinds)
+        names = np.array(kinds)
         for kind in sorted(set(kinds)):
-            frame.rows[kind] = by_unit[names[by_unit] == kind]
+            frame.rows[kind] = np.flatnonzero(names == kind)
             mine = taken(documents, frame.rows[kind])
             frame.extras[kind] = tuple(_extra(name, mine) for name in EXTRAS[kind])
+        return frame
+
+    @classmethod
+    def joined(cls, parts: Sequence["Events"]) -> "Events":
+        """All events of these frames; those of a kind by unit: neighbours lie on the same page of the index by unit."""
+        from lamella.adapters.sql.arrays import order_of
+
+        before = np.cumsum([0, *(len(part.kinds) for part in parts)])
+        frame = cls(
+            documents=joined([part.documents for part in parts]),
+            kinds=joined([part.kinds for part in parts]),
+            event_ids=joined([part.event_ids for part in parts]),
+            units=joined([part.units for part in parts]),
+            micros=np.concatenate([part.micros for part in parts]),
+            request_ids=joined([part.request_ids for part in parts]),
+            items=joined([part.items for part in parts]),
+        )
+        by_unit = order_of(frame.units)
+        for kind in sorted({kind for part in parts for kind in part.rows}):
+            mine = [(at, part) for at, part in zip(before, parts, strict=False) if kind in part.rows]
+            rows = np.concatenate([at + part.rows[kind] for at, part in mine])
+            place = np.full(by_unit.size, -1)
+            place[rows] = np.arange(rows.size)
+            order = place[by_unit]
+            order = order[order >= 0]
+            frame.rows[kind] = rows[order]
+            extras = zip(*(part.extras[kind] for _, part in mine), strict=True)
+            frame.extras[kind] = tuple(taken(joined(column), order) for column in extras)
         return frame
 
     def fits(self) -> bool:

@@ -30,7 +30,7 @@ from lamella.adapters.sql.schema import (
     slate,
     slate_receipt,
 )
-from lamella.adapters.sql.slate_frame import Slates
+from lamella.adapters.sql.slate_frame import NOTHING, Slates
 from lamella.adapters.sql.tallies import Tallies
 from lamella.adapters.sql.totals import Totals
 from lamella.events.contract import Exposed, Exposure
@@ -95,7 +95,7 @@ class Ingest:
         """The new slates, which leave receipts, with their digests and arms; they are added to `served`."""
         self.numbers = self._arms.numbers(self._ways, found.exposures)
         of_combination = np.array([self.numbers[each] for each in found.exposures], dtype=np.int64)
-        arms = of_combination[np.array(found.combination, dtype=np.int64)]
+        arms = of_combination[found.combination]
         columns = {"arm": arms, "unit": found.units}
         is_new = self._receiving.receive(slate_receipt, digests, digests.is_first, columns)
         self.duplicate += Counter({"slate": int((~is_new).sum())})
@@ -116,8 +116,8 @@ class Ingest:
                 "snapshot": slates.snapshots,
                 "items": slates.shown,
                 "latency_ms": slates.latencies,
-                "models": _json(slates.models),
-                "fallbacks": _json(slates.fallbacks),
+                "models": slates.models,
+                "fallbacks": slates.fallbacks,
                 "context": _json(slates.contexts),
             },
         )
@@ -210,4 +210,4 @@ def _why(found: tuple[int, str] | None) -> str:
 
 
 def _json(values: Sequence[Mapping[str, Any]]) -> list[str]:
-    return [orjson.dumps(value).decode() if value else "{}" for value in values]
+    return [orjson.dumps(value).decode() if value else NOTHING for value in values]

@@ -23,12 +23,12 @@ _SIZES: Final = (
     .limit(sa.bindparam("limit"))
 )
 _BODIES: Final = "SELECT id, body FROM inbox WHERE id BETWEEN ? AND ? ORDER BY id"
-GROUP_BYTES: Final = {"postgresql": 8 * 1024 * 1024, "sqlite": 4 * 1024 * 1024}
+GROUP_BYTES: Final = {"postgresql": 16 * 1024 * 1024, "sqlite": 4 * 1024 * 1024}
 """A group takes no further batch beyond this: what a worker holds in memory stays bounded, however long the inbox.
 
 Large groups touch each total and each page of an index less often.
 """
-_FIRST_SHARE: Final = {"postgresql": 4, "sqlite": 1}
+_FIRST_SHARE: Final = {"postgresql": 8, "sqlite": 1}
 """The first group has this part of the bytes. Each commit of SQLite writes the same pages of the indexes once more."""
 _AHEAD: Final = 2
 """Groups that are read before they are wanted, so that there is something to do until the last commit is on disk."""

@@ -12,7 +12,7 @@ import numpy as np
 import orjson
 
 from lamella.adapters.sql.columns import DAY_MICROS
-from lamella.adapters.sql.digests import Digests, digest_of
+from lamella.adapters.sql.digests import Digests, digest_of, digested
 from lamella.adapters.sql.event_frame import Events
 from lamella.adapters.sql.slate_frame import Slates
 from lamella.adapters.sql.steps import Steps, made_by
@@ -25,6 +25,8 @@ _OTHERS: Final = ("exposure", REFUSED)
 _FRAMELESS: Final = ("slate", *_OTHERS)
 _PART_BYTES: Final = 256 * 1024
 """What is parsed at once."""
+_FRAME_BYTES: Final = 2 * 1024 * 1024
+"""What becomes columns at once: still in the processor's cache, and done in some milliseconds."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -51,23 +53,30 @@ class Intake:
     @classmethod
     def steps(cls, batches: Iterable[bytes]) -> "Steps[Intake]":
         """Reads what the batches hold."""
-        intake, documents = cls(), list[Any]()
-        for part in _parts(batches):
-            documents += chain.from_iterable(intake._lists(part))
+        intake, slates, events, others = cls(), list[Slates](), list[Events](), list[Any]()
+        slate_digests, event_digests = list[bytes](), list[bytes]()
+        for some in _parts(batches, _FRAME_BYTES):
+            documents = list[Any]()
+            for part in _parts(some, _PART_BYTES):
+                documents += chain.from_iterable(intake._lists(part))
+                yield
+            kinds = [document.get("kind") if type(document) is dict else None for document in documents]
+            pairs = list(zip(documents, kinds, strict=True))
+            others += [document for document, kind in pairs if kind in _OTHERS]
+            slates.append((yield from intake._frame(Slates, [each for each, kind in pairs if kind == "slate"])))
+            slate_digests.append(digested(slates[-1].request_ids))
             yield
-        kinds = [document.get("kind") if type(document) is dict else None for document in documents]
-        slates = [document for document, kind in zip(documents, kinds, strict=True) if kind == "slate"]
-        others = [document for document, kind in zip(documents, kinds, strict=True) if kind in _OTHERS]
-        events = [document for document, kind in zip(documents, kinds, strict=True) if kind not in _FRAMELESS]
-        del documents, kinds
+            events.append((yield from intake._frame(Events, [each for each, kind in pairs if kind not in _FRAMELESS])))
+            event_digests.append(digested(events[-1].event_ids))
+            del documents, kinds, pairs
+            yield
+        intake.slates = Slates.joined(slates)
         yield
-        intake.slates = yield from intake._frame(Slates, slates)
+        intake.events = Events.joined(events)
         yield
-        intake.slate_digests = Digests.of(intake.slates.request_ids)
+        intake.slate_digests = Digests.made(b"".join(slate_digests))
+        intake.event_digests = Digests.made(b"".join(event_digests))
         yield
-        intake.events = yield from intake._frame(Events, events)
-        yield
-        intake.event_digests = Digests.of(intake.events.event_ids)
         for record in intake._records(others):
             if isinstance(record, Exposure):
                 key = digest_of(EXPOSURE_MARK + record.exposure_id)
@@ -126,13 +135,13 @@ class Intake:
             self.duplicate[fault.kind] += 1
 
 
-def _parts(batches: Iterable[bytes]) -> Iterator[list[bytes]]:
-    """The batches, some hundred kilobytes at a time."""
+def _parts(batches: Iterable[bytes], most: int) -> Iterator[list[bytes]]:
+    """The batches, about so many bytes at a time; at least one part."""
     part, size = list[bytes](), 0
     for batch in batches:
         part.append(batch)
         size += len(batch)
-        if size >= _PART_BYTES:
+        if size >= most:
             yield part
             part, size = [], 0
     yield part

@@ -19,6 +19,7 @@ from lamella.adapters.sql.columns import (
     are_texts,
     are_whole,
     floats,
+    joined,
     kept,
     only,
     transposed,
@@ -33,21 +34,22 @@ _FIELDS: Final = (
     "latency_ms",
 )  # fmt: skip
 
+NOTHING: Final = "{}"
+
 
 @dataclass(slots=True, kw_only=True)
 class Slates:
     """Slates in the order in which they came, and their impressions one after the other, `shown` of each slate.
 
-    `exposures` has every combination once, `combination` says which one each slate has. `micros` are microseconds
-    since 1970.
+    `exposures` has the combinations, `combination` says which one each slate has. `micros` are microseconds since 1970.
+    `models` and `fallbacks` are JSON, NOTHING where there are none.
     """
 
-    documents: Sequence[Mapping[str, Any]]
     request_ids: Column
     units: Column
     micros: Integers
     exposures: Sequence[tuple[Exposed, ...]]
-    combination: Sequence[int]
+    combination: Integers
     shown: Sequence[int]
     impressions: Sequence[Column]
     snapshots: Column
@@ -67,6 +69,8 @@ class Slates:
         from lamella.adapters.sql.arrays import lines, moments_of, numbers, repeated
 
         columns = dict(zip(_FIELDS, transposed(map(itemgetter(*_FIELDS), documents), len(_FIELDS)), strict=True))
+        if set(map(len, documents)) - {len(_FIELDS)}:
+            raise ValueError("a slate with other fields")
         yield
         # By their JSON, in which 1 and true differ: each combination is read, and checked, once.
         combinations: defaultdict[bytes, int] = defaultdict(count().__next__)
@@ -81,12 +85,11 @@ class Slates:
         yield
         scores = numbers(list(chain.from_iterable(columns["scores"])))
         return cls(
-            documents=documents,
             request_ids=columns["request_id"],
             units=columns["unit"],
             micros=moments_of(columns["time"]),
             exposures=[parse_exposures(orjson.loads(combined)) for combined in combinations],
-            combination=combination,
+            combination=np.array(combination, dtype=np.int64),
             shown=shown,
             impressions=(
                 items,
@@ -96,22 +99,46 @@ class Slates:
                 _propensities(columns["propensities"], shown),
             ),
             snapshots=columns["snapshot"],
-            models=columns["models"],
-            fallbacks=columns["fallbacks"],
+            models=_texts(columns["models"]),
+            fallbacks=_texts(columns["fallbacks"]),
             contexts=columns["context"],
             latencies=floats(columns["latency_ms"]),
         )
+
+    @classmethod
+    def joined(cls, parts: Sequence["Slates"]) -> "Slates":
+        """All slates of these frames."""
+        from lamella.adapters.sql import arrays
+
+        exposures = [part.exposures for part in parts]
+        before = np.cumsum([0, *map(len, exposures)])
+        items, ranks, scores, sources, propensities = zip(*(part.impressions for part in parts), strict=True)
+        return cls(
+            request_ids=joined([part.request_ids for part in parts]),
+            units=joined([part.units for part in parts]),
+            micros=np.concatenate([part.micros for part in parts]),
+            exposures=list(chain.from_iterable(exposures)),
+            combination=np.concatenate([part.combination + at for part, at in zip(parts, before, strict=False)]),
+            shown=joined([part.shown for part in parts]),
+            impressions=[
+                arrays.joined(items), joined(ranks), joined(scores), arrays.joined(sources), joined(propensities)
+            ],
+            snapshots=joined([part.snapshots for part in parts]),
+            models=joined([part.models for part in parts]),
+            fallbacks=joined([part.fallbacks for part in parts]),
+            contexts=joined([part.contexts for part in parts]),
+            latencies=joined([part.latencies for part in parts]),
+        )  # fmt: skip
 
     def where(self, mask: NDArray[np.bool_]) -> "Slates":
         """The slates where the mask is true."""
         shown = np.repeat(mask, self.shown)
         return replace(
             self,
-            documents=kept(self.documents, mask),
             request_ids=kept(self.request_ids, mask),
             units=kept(self.units, mask),
             micros=self.micros[mask],
-            combination=kept(self.combination, mask),
+            combination=self.combination[mask],
             shown=kept(self.shown, mask),
             impressions=[kept(column, shown) for column in self.impressions],
             snapshots=kept(self.snapshots, mask),
@@ -124,13 +151,11 @@ class Slates:
     def fits(self) -> bool:
         """Whether every slate keeps the contract, so that reading it by itself would change nothing."""
         return (
-            set(map(len, self.documents)) <= {len(_FIELDS)}
-            and are_texts(self.request_ids)
+            are_texts(self.request_ids)
             and are_texts(self.units)
             and are_whole(self.snapshots, least=0, most=INTEGER_LIMIT)
             and are_millionths(self.latencies, least=0.0, most=np.inf)
-            and only(chain(self.models, self.fallbacks, self.contexts), dict)
-            and only(chain.from_iterable(each.values() for each in chain(self.models, self.fallbacks)), str)
+            and only(self.contexts, dict)
             and self._impressions_fit()
         )
 
@@ -152,6 +177,13 @@ class Slates:
         return bool((ranks == _from_one(shown)).all()) or all(
             len(set(each.tolist())) == each.size for each in np.split(ranks, np.cumsum(shown))
         )
+
+
+def _texts(documents: Sequence[Any]) -> list[str]:
+    """Objects of texts as JSON. Raises TypeError where one is something else."""
+    if not only(documents, dict) or not only(chain.from_iterable(each.values() for each in documents), str):
+        raise TypeError("a value that is no text")
+    return [orjson.dumps(each).decode() if each else NOTHING for each in documents]
 
 
 def _ranks(lists: Sequence[Sequence[int]], shown: Sequence[int]) -> Column:

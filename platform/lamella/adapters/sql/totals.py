@@ -19,7 +19,7 @@ from lamella.adapters.sql.changes import noted, noting_exposures
 from lamella.adapters.sql.columns import DAY_MICROS, MICRO, Column, Integers, micros_of, plain
 from lamella.adapters.sql.kept_schema import total_change
 from lamella.adapters.sql.schema import TOTALS, exposure, unit_total
-from lamella.adapters.sql.slate_frame import Slates
+from lamella.adapters.sql.slate_frame import NOTHING, Slates
 from lamella.events.contract import Exposed
 
 __all__ = ["MICRO", "Totals"]
@@ -74,13 +74,13 @@ class Totals:
     def add_slates(self, slates: Slates, arms: Column) -> None:
         """Counts the slates, their impressions and their exposures."""
         rows = self._rows(slates.units, arms, slates.micros)
-        fell_back = np.fromiter(map(bool, slates.fallbacks), dtype=np.int64, count=rows.size)
+        fell_back = np.fromiter(map(NOTHING.__ne__, slates.fallbacks), dtype=np.int64, count=rows.size)
         self._added += [
             (SLATES, rows, 1),
             (IMPRESSIONS, rows, np.array(slates.shown, dtype=np.int64)),
             (FALLBACK_SLATES, rows, fell_back),
         ]
-        for unit, at, number in zip(slates.units, slates.micros.tolist(), slates.combination, strict=True):
+        for unit, at, number in zip(slates.units, slates.micros.tolist(), slates.combination.tolist(), strict=True):
             for each in slates.exposures[number]:
                 self.expose(unit, at, each)
 
