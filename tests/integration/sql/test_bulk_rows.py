@@ -165,8 +165,8 @@ def test_a_group_of_batches_is_bounded_by_its_bytes_and_none_is_left_out(engine,
         journal.append(b" " * (size - 2) + b"[]")
     journal.close()
     reader, store = InboxReader(engine), SqlRecordStore(engine)
-    # PostgreSQL: a quarter of the bytes at first, then twice as many each time: 250, 500, 1,000.
-    expected = {"postgresql": [3, 2, 5, 2, 0], "sqlite": [5, 5, 2, 0]}[engine.dialect.name]
+    # PostgreSQL: an eighth of the bytes at first, then twice as many each time: 125, 250, 500, 1,000.
+    expected = {"postgresql": [2, 2, 1, 5, 2, 0], "sqlite": [5, 5, 2, 0]}[engine.dialect.name]
     sizes = [len(reader.take(100).batches) for _ in range(3)]
     assert sizes == expected[:3]
     reader.forget()
@@ -189,7 +189,7 @@ def test_batches_that_another_ingest_took_meanwhile_are_taken_once(engine):
 
 def test_groups_are_read_while_the_caller_waits_and_come_in_their_order(pg_database_url, monkeypatch):
     engine = create_engine(pg_database_url)
-    monkeypatch.setitem(GROUP_BYTES, "postgresql", 400)
+    monkeypatch.setitem(GROUP_BYTES, "postgresql", 800)
     journal = SqlJournal(engine, FakeClock(NOW), limit=100)
     for _ in range(10):
         journal.append(b" " * 198 + b"[]")

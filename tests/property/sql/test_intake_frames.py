@@ -30,7 +30,8 @@ def events_in(intake: Intake) -> list[tuple[object, ...]]:
         for kind, rows in frame.rows.items()
         for at, row in enumerate(rows)
     }
-    common = (frame.kinds, frame.event_ids, frame.units, frame.micros.tolist(), frame.request_ids, frame.items)
+    texts = (frame.event_ids, frame.units, frame.micros, frame.request_ids, frame.items)
+    common = (frame.kinds, *map(plain, texts))
     return [(*each, *extras[row]) for row, each in enumerate(zip(*common, strict=True))]
 
 
@@ -53,7 +54,8 @@ def slates_in(intake: Intake) -> list[tuple[object, ...]]:
         impressions = [tuple(column[at + each] for column in columns) for each in range(shown)]
         at += shown
         words = (orjson.loads(frame.models[row]), orjson.loads(frame.fallbacks[row]), frame.contexts[row])
-        common = (frame.request_ids[row], frame.units[row], int(frame.micros[row]), frame.snapshots[row])
+        texts = (frame.request_ids[row].as_py(), frame.units[row].as_py())
+        common = (*texts, int(frame.micros[row]), frame.snapshots[row])
         found.append((*common, frame.latencies[row], *words, frame.exposures[frame.combination[row]], impressions))
     return found
 

@@ -23,10 +23,13 @@ _C1_LEAD: Final = 0xC2
 _C1_END: Final = 0xA0
 
 
-def strings(column: Sequence[Any]) -> Any:
-    """Texts as an array. Raises TypeError or ValueError where one is no text that UTF-8 can carry."""
+def strings(column: Sequence[Any], *, optional: bool = False) -> Any:
+    """Texts as an array, None among them only where `optional`.
+
+    Raises TypeError or ValueError where one is no text that UTF-8 can carry.
+    """
     found = pa.array(column, pa.string())
-    if found.null_count:
+    if found.null_count and not optional:
         raise TypeError("a text is missing")
     return found
 
@@ -86,17 +89,25 @@ def moments_of(times: Sequence[Any]) -> Integers:
     return micros
 
 
-def order_of(texts: Sequence[str]) -> Integers:
+def order_of(texts: Any) -> Integers:
     """What sorts the texts, by their bytes; equal ones stay in their order."""
-    coded = strings(texts).dictionary_encode()
-    ranks = np.empty(len(coded.dictionary), dtype=np.uint16 if len(coded.dictionary) < _FEW else np.int64)
-    ranks[np.asarray(pc.sort_indices(coded.dictionary))] = np.arange(ranks.size)
-    return np.argsort(ranks[np.asarray(coded.indices)], kind="stable")
+    codes, distinct = coded(texts)
+    # Short numbers are sorted by counting.
+    return np.argsort(codes.astype(np.uint16) if len(distinct) <= _FEW else codes, kind="stable")
+
+
+def coded(texts: Any) -> tuple[Integers, Any]:
+    """The distinct texts of an array, sorted by their bytes, and the number among them of each text."""
+    found = texts.dictionary_encode()
+    order = pc.sort_indices(found.dictionary)
+    numbers = np.empty(len(order), dtype=np.int64)
+    numbers[np.asarray(order)] = np.arange(numbers.size)
+    return numbers[np.asarray(found.indices)], found.dictionary.take(order)
 
 
 def are_texts(texts: Any, *, least: int = 1) -> bool:
-    """What `columns.are_texts` says, of an array."""
-    if not len(texts):
+    """What `columns.are_texts` says, of an array; what is missing is passed over."""
+    if len(texts) == texts.null_count:
         return True
     lengths = pc.min_max(pc.utf8_length(texts))
     if lengths["min"].as_py() < least or lengths["max"].as_py() > TEXT_LIMIT:

@@ -104,8 +104,8 @@ def micros_at(moment: datetime) -> int:
 
 def taken(column: Column, rows: Integers) -> Column:
     """The values of these rows."""
-    if isinstance(column, np.ndarray):
-        return column[rows]
+    if hasattr(column, "take"):
+        return column.take(rows)
     match rows.size:
         case 0:
             return ()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from operator import itemgetter
 from typing import Any, Final
 
@@ -14,12 +15,17 @@ from lamella.adapters.sql.columns import (
     are_texts,
     floats,
     joined,
+    only,
+    plain,
     taken,
     transposed,
 )
+from lamella.adapters.sql.digests import digested
 from lamella.adapters.sql.steps import Steps, made_by
 from lamella.events.validation import ACTION_LIMIT, NAME_LIMIT, READ_SECONDS_LIMIT, VALUE_LIMIT
 
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_TEXTS: Final = ("event_id", "unit", "request_id", "item")
 _COMMON: Final = ("kind", "event_id", "unit", "time", "request_id", "item")
 EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     "click": (),
@@ -37,11 +43,12 @@ class Events:
     """Clicks, reads, interactions and custom events, in the order in which they came.
 
     `micros` are microseconds since 1970; `request_ids` and `items` hold None where a custom event has none. `rows` says
-    where the events of a kind are, `extras` has the columns of that kind alone, as long as its rows.
+    where the events of a kind are, `extras` has the columns of that kind alone, as long as its rows. `digests` are of
+    the event ids, one behind the other.
     """
 
-    documents: Sequence[Mapping[str, Any]]
-    kinds: Column
+    kinds: Sequence[str]
+    digests: bytes
     event_ids: Column
     units: Column
     micros: Integers
@@ -58,18 +65,20 @@ class Events:
     @classmethod
     def steps(cls, documents: Sequence[Mapping[str, Any]]) -> "Steps[Events]":
         """Makes the frame, and raises the same."""
-        from lamella.adapters.sql.arrays import moments_of  # Arrow, which readers of the store need not import
+        from lamella.adapters.sql.arrays import moments_of, strings  # Arrow, which readers of the store need not import
 
         columns = transposed(map(itemgetter(*_COMMON), documents), len(_COMMON))
         kinds, event_ids, units, times, request_ids, items = columns
+        if not set(zip(kinds, map(len, documents), strict=True)) <= _SHAPES:
+            raise ValueError("an event of another kind, or with other fields")
         frame = cls(
-            documents=documents,
             kinds=kinds,
-            event_ids=event_ids,
-            units=units,
+            digests=digested(event_ids),
+            event_ids=strings(event_ids),
+            units=strings(units),
             micros=moments_of(times),
-            request_ids=request_ids,
-            items=items,
+            request_ids=strings(request_ids, optional=True),
+            items=strings(items, optional=True),
         )
         yield
         names = np.array(kinds)
@@ -82,19 +91,19 @@ class Events:
     @classmethod
     def joined(cls, parts: Sequence["Events"]) -> "Events":
         """All events of these frames; those of a kind by unit: neighbours lie on the same page of the index by unit."""
-        from lamella.adapters.sql.arrays import order_of
+        from lamella.adapters.sql import arrays
 
         before = np.cumsum([0, *(len(part.kinds) for part in parts)])
         frame = cls(
-            documents=joined([part.documents for part in parts]),
             kinds=joined([part.kinds for part in parts]),
-            event_ids=joined([part.event_ids for part in parts]),
-            units=joined([part.units for part in parts]),
+            digests=b"".join(part.digests for part in parts),
+            event_ids=arrays.joined([part.event_ids for part in parts]),
+            units=arrays.joined([part.units for part in parts]),
             micros=np.concatenate([part.micros for part in parts]),
-            request_ids=joined([part.request_ids for part in parts]),
-            items=joined([part.items for part in parts]),
+            request_ids=arrays.joined([part.request_ids for part in parts]),
+            items=arrays.joined([part.items for part in parts]),
         )
-        by_unit = order_of(frame.units)
+        by_unit = arrays.order_of(frame.units)
         for kind in sorted({kind for part in parts for kind in part.rows}):
             mine = [(at, part) for at, part in zip(before, parts, strict=False) if kind in part.rows]
             rows = np.concatenate([at + part.rows[kind] for at, part in mine])
@@ -104,28 +113,41 @@ class Events:
             order = order[order >= 0]
             frame.rows[kind] = rows[order]
             extras = zip(*(part.extras[kind] for _, part in mine), strict=True)
-            frame.extras[kind] = tuple(taken(joined(column), order) for column in extras)
+            frame.extras[kind] = tuple(_packed(taken(joined(column), order)) for column in extras)
         return frame
+
+    def document(self, row: int) -> dict[str, Any]:
+        """The event as a batch has it."""
+        kind, moment = self.kinds[row], _EPOCH + timedelta(microseconds=int(self.micros[row]))
+        texts = zip(_TEXTS, (self.event_ids, self.units, self.request_ids, self.items), strict=True)
+        (at,) = np.flatnonzero(self.rows[kind] == row).tolist()
+        extras = zip(EXTRAS[kind], (plain(column)[at] for column in self.extras[kind]), strict=True)
+        common = {name: column[row].as_py() for name, column in texts}
+        return {"kind": kind, "time": moment.isoformat(), **common, **dict(extras)}
 
     def fits(self) -> bool:
         """Whether every event keeps the contract, so that reading it by itself would change nothing."""
-        if not set(zip(self.kinds, map(len, self.documents), strict=True)) <= _SHAPES:
-            return False
-        if not are_texts(self.event_ids) or not are_texts(self.units):
-            return False
-        return all(self._has(column) for column in (self.request_ids, self.items)) and all(
+        from lamella.adapters.sql import arrays
+
+        columns = (self.event_ids, self.units, self.request_ids, self.items)
+        return all(self._has(column) and arrays.are_texts(column) for column in columns) and all(
             _FITS[name](column)
             for kind, columns in self.extras.items()
             for name, column in zip(EXTRAS[kind], columns, strict=True)
         )
 
     def _has(self, column: Column) -> bool:
-        """Whether the column has texts, or None for some custom events."""
-        if "custom" not in self.rows or None not in column:
-            return are_texts(column)
-        required = [taken(column, rows) for kind, rows in self.rows.items() if kind != "custom"]
-        optional = [each for each in taken(column, self.rows["custom"]) if each is not None]
-        return all(map(are_texts, required)) and are_texts(optional)
+        """Whether only custom events lack the text."""
+        if not column.null_count:
+            return True
+        is_missing = np.array(column.is_null())
+        is_missing[self.rows.get("custom", [])] = False
+        return not is_missing.any()
+
+
+def _packed(column: Column) -> Column:
+    """Numbers as an array of numpy; anything else stays."""
+    return np.array(column, dtype=np.float64) if only(column, float) else column
 
 
 def _extra(name: str, documents: Sequence[Mapping[str, Any]]) -> Column:

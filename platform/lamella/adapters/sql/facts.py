@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from itertools import compress
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import orjson
@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from lamella.adapters.sql.arms import Arms
 from lamella.adapters.sql.bulk import Bulk
-from lamella.adapters.sql.columns import Column, Integers, kept, micros_at, plain, taken
+from lamella.adapters.sql.columns import Integers, kept, micros_at, plain, taken
 from lamella.adapters.sql.digests import Digests
 from lamella.adapters.sql.event_frame import EXTRAS, Events
 from lamella.adapters.sql.intake import Intake
@@ -35,19 +35,19 @@ from lamella.adapters.sql.tallies import Tallies
 from lamella.adapters.sql.totals import Totals
 from lamella.events.contract import Exposed, Exposure
 
-Served: TypeAlias = dict[str, tuple[int, str]]
-"""The arm and the unit of slates, by request id."""
+if TYPE_CHECKING:
+    from lamella.adapters.sql.served import Served
 
-_EVENT: Final = ("time", "request_id", "unit", "arm", "event_id", "item")
+_NO_ARM: Final = -1
 _IMPRESSION: Final = ("item", "rank", "score", "source", "propensity")
 _TABLES: Final[Mapping[str, sa.Table]] = {"click": click, "read": read, "interaction": interaction, "custom": custom}
 
 
 class _Chosen(NamedTuple):
-    """What becomes of events: which are stored, the arm of each, and by digest those that are refused."""
+    """What becomes of events: which are stored, the arm of each or _NO_ARM, and by digest those that are refused."""
 
     is_stored: Mask
-    arms: Sequence[int | None]
+    arms: Integers
     refused: dict[bytes, Refusal]
 
 
@@ -68,11 +68,12 @@ class Ingest:
         What can be asked is asked before anything is written: from then on the store has always something to do, and
         the next rows are made meanwhile.
         """
-        quarantine = Quarantine(self._ways, self._now)
-        served: Served = {}
+        from lamella.adapters.sql.served import Served  # Arrow, which readers of the store need not import
+
+        quarantine, served = Quarantine(self._ways, self._now), Served()
         slates, digests, arms = self._new_slates(intake.slates, intake.slate_digests, served)
         events = self._new_events(intake.events, intake.event_digests, served)
-        waiting = list(quarantine.released(plain(digests.values)))
+        waiting = list(quarantine.released(digests.values))
         self._store_slates(slates, arms)
         self._store_events(intake.events, events)
         refused = dict(events.refused)
@@ -91,7 +92,7 @@ class Ingest:
         self._reading.store()
         self.duplicate += intake.duplicate
 
-    def _new_slates(self, found: Slates, digests: Digests, served: Served) -> tuple[Slates, Digests, Integers]:
+    def _new_slates(self, found: Slates, digests: Digests, served: "Served") -> tuple[Slates, Digests, Integers]:
         """The new slates, which leave receipts, with their digests and arms; they are added to `served`."""
         self.numbers = self._arms.numbers(self._ways, found.exposures)
         of_combination = np.array([self.numbers[each] for each in found.exposures], dtype=np.int64)
@@ -100,7 +101,7 @@ class Ingest:
         is_new = self._receiving.receive(slate_receipt, digests, digests.is_first, columns)
         self.duplicate += Counter({"slate": int((~is_new).sum())})
         slates, arms = found if is_new.all() else found.where(is_new), kept(arms, is_new)
-        served.update(zip(slates.request_ids, zip(arms.tolist(), slates.units, strict=True), strict=True))
+        served.add(slates.request_ids, arms, slates.units)
         return slates, digests.where(is_new), arms
 
     def _store_slates(self, slates: Slates, arms: Integers) -> None:
@@ -123,53 +124,45 @@ class Ingest:
         )
         self._totals.add_slates(slates, arms)
         self._tallies.see(slates.micros, arms)
-        self._tallies.judge(slates.units, slates.contexts)
+        self._tallies.judge(plain(slates.units), slates.contexts)
         self.stored += Counter(slate=arms.size, impression=len(slates.impressions[0]))
 
-    def _new_events(self, events: Events, digests: Digests, served: Served) -> _Chosen:
+    def _new_events(self, events: Events, digests: Digests, served: "Served") -> _Chosen:
         """The new events; those that can be stored leave receipts."""
-        self._find_slates(events.request_ids, served)
-        slates = list(map(served.get, events.request_ids))
-        is_sound = np.array(
-            [
-                request is None or (found is not None and found[1] == unit)
-                for request, found, unit in zip(events.request_ids, slates, events.units, strict=True)
-            ],
-            dtype=bool,
-        )
+        served.add_found(self._slates_of(served.unknown(events.request_ids)))
+        rows = served.rows(events.request_ids)
+        is_sound = served.are_of(rows, events.units) | np.array(events.request_ids.is_null())
         is_new = self._receiving.receive(event_receipt, digests, is_sound, {})
-        self.duplicate += Counter(compress(events.kinds, (~is_new).tolist()))
+        if not is_new.all():
+            self.duplicate += Counter(compress(events.kinds, (~is_new).tolist()))
         refused = {
-            digests.values[row].item(): Refusal(document=events.documents[row], why=_why(slates[row]))
+            digests.values[row].item(): Refusal(document=events.document(row), why=_why(served, rows[row]))
             for row in np.flatnonzero(is_new & ~is_sound).tolist()
         }
-        return _Chosen(is_new & is_sound, [None if found is None else found[0] for found in slates], refused)
+        arms = np.append(served.arms, _NO_ARM)[rows]
+        return _Chosen(is_new & is_sound, arms, refused)
 
     def _store_events(self, events: Events, chosen: _Chosen) -> None:
         moments, is_stored, arms = self._ways.moments(events.micros), chosen.is_stored, chosen.arms
-        columns = (moments, events.request_ids, events.units, arms, events.event_ids, events.items)
         for kind, rows in events.rows.items():
             is_mine = is_stored[rows]
             mine, extras = rows[is_mine], [kept(column, is_mine) for column in events.extras[kind]]
-            common = [taken(column, mine) for column in columns]
-            names = (*_EVENT, *EXTRAS[kind])
-            self._ways.append(_TABLES[kind], dict(zip(names, (*common, *extras), strict=True)))
-            self._count(kind, common[2], common[3], events.micros[mine], extras)
+            micros, mine_arms, units = events.micros[mine], arms[mine], taken(events.units, mine)
+            is_known = mine_arms != _NO_ARM
+            common = {
+                "time": taken(moments, mine),
+                "request_id": taken(events.request_ids, mine),
+                "unit": units,
+                "arm": mine_arms if is_known.all() else [None if arm == _NO_ARM else arm for arm in mine_arms.tolist()],
+                "event_id": taken(events.event_ids, mine),
+                "item": taken(events.items, mine),
+            }
+            self._ways.append(_TABLES[kind], {**common, **dict(zip(EXTRAS[kind], extras, strict=True))})
+            self._totals.add_events(kind, units, mine_arms, micros, extras)
+            self._tallies.see(micros[is_known], mine_arms[is_known])
+            self.stored += Counter({kind: mine.size})
             if kind in READING:
-                self._reading.add(common[2], events.micros[mine], common[5])
-
-    def _count(self, kind: str, units: Column, arms: Column, micros: Integers, extras: Sequence[Column]) -> None:
-        """Adds stored events of a kind to the sums."""
-        match kind:
-            case "click":
-                self._totals.add_clicks(units, arms, micros)
-            case "read":
-                self._totals.add_reads(units, arms, micros, *extras)
-            case "interaction":
-                self._totals.add_interactions(units, arms, micros, *extras)
-        has_arm = np.array([arm is not None for arm in arms], dtype=bool)
-        self._tallies.see(micros[has_arm], kept(arms, has_arm))
-        self.stored += Counter({kind: len(units)})
+                self._reading.add(units, micros, common["item"])
 
     def _store_exposures(self, exposures: Mapping[bytes, Exposure]) -> None:
         digests = Digests.made(b"".join(exposures))
@@ -180,33 +173,32 @@ class Ingest:
         new = dict(compress(exposures.items(), is_new.tolist()))
         micros, digests = micros[is_new], digests.where(is_new)
         moments = self._ways.moments(micros)
-        numbers = self._arms.numbers(self._ways, ((each.exposed,) for each in new.values()))
+        exposed = [each.exposed for each in new.values()]
+        numbers = self._arms.numbers(self._ways, ((each,) for each in exposed))
         self.numbers = {**self.numbers, **numbers}
-        arms = [numbers[each.exposed,] for each in new.values()]
+        arms = np.array([numbers[each,] for each in exposed], dtype=np.int64)
         units = [each.unit for each in new.values()]
         self._ways.append(told, {"digest": digests.values, "time": moments, "unit": units, "arm": arms})
-        for each, at, arm in zip(new.values(), micros.tolist(), arms, strict=True):
-            self._totals.add_exposure(each.unit, at, each.exposed, arm)
+        self._totals.add_exposures(units, arms, micros, exposed)
         self._tallies.see(micros, arms)
         self._tallies.judge(units, [{}] * len(units))
         self.stored += Counter(exposure=len(new))
         self.duplicate += Counter(exposure=len(exposures) - len(new))
 
-    def _find_slates(self, request_ids: Column, served: Served) -> None:
-        """Adds to `served` what the store knows of these requests."""
-        wanted = [each for each in dict.fromkeys(request_ids) if each is not None and each not in served]
-        digests = Digests.of(wanted)
-        names = dict(zip(digests.values.tolist(), wanted, strict=True))
+    def _slates_of(self, request_ids: Sequence[str]) -> dict[str, tuple[int, str]]:
+        """The arm and the unit of those slates that the store knows; the unit of an erased one is ""."""
+        digests = Digests.of(request_ids)
+        names = dict(zip(digests.values.tolist(), request_ids, strict=True))
         columns = [slate_receipt.c.digest, slate_receipt.c.arm, slate_receipt.c.unit]
-        for digest, arm, unit in self._ways.find(slate_receipt.c.digest, digests.distinct(), columns):
-            served[names[digest]] = (arm, unit)
+        found = self._ways.find(slate_receipt.c.digest, digests.distinct(), columns)
+        return {names[digest]: (arm, unit or "") for digest, arm, unit in found}
 
 
-def _why(found: tuple[int, str] | None) -> str:
-    """Why feedback to this slate (its arm and unit) is not stored; an erased slate has lost its unit."""
-    if found is None:
+def _why(served: "Served", row: int) -> str:
+    """Why feedback to this slate is not stored; an erased slate has lost its unit."""
+    if row < 0:
         return UNKNOWN_REQUEST
-    return UNIT_MISMATCH if found[1] else ERASED
+    return UNIT_MISMATCH if served.units[row].as_py() else ERASED
 
 
 def _json(values: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -12,7 +12,7 @@ import numpy as np
 import orjson
 
 from lamella.adapters.sql.columns import DAY_MICROS
-from lamella.adapters.sql.digests import Digests, digest_of, digested
+from lamella.adapters.sql.digests import Digests, digest_of
 from lamella.adapters.sql.event_frame import Events
 from lamella.adapters.sql.slate_frame import Slates
 from lamella.adapters.sql.steps import Steps, made_by
@@ -54,7 +54,6 @@ class Intake:
     def steps(cls, batches: Iterable[bytes]) -> "Steps[Intake]":
         """Reads what the batches hold."""
         intake, slates, events, others = cls(), list[Slates](), list[Events](), list[Any]()
-        slate_digests, event_digests = list[bytes](), list[bytes]()
         for some in _parts(batches, _FRAME_BYTES):
             documents = list[Any]()
             for part in _parts(some, _PART_BYTES):
@@ -64,18 +63,16 @@ class Intake:
             pairs = list(zip(documents, kinds, strict=True))
             others += [document for document, kind in pairs if kind in _OTHERS]
             slates.append((yield from intake._frame(Slates, [each for each, kind in pairs if kind == "slate"])))
-            slate_digests.append(digested(slates[-1].request_ids))
             yield
             events.append((yield from intake._frame(Events, [each for each, kind in pairs if kind not in _FRAMELESS])))
-            event_digests.append(digested(events[-1].event_ids))
             del documents, kinds, pairs
             yield
         intake.slates = Slates.joined(slates)
         yield
         intake.events = Events.joined(events)
         yield
-        intake.slate_digests = Digests.made(b"".join(slate_digests))
-        intake.event_digests = Digests.made(b"".join(event_digests))
+        intake.slate_digests = Digests.made(intake.slates.digests)
+        intake.event_digests = Digests.made(intake.events.digests)
         yield
         for record in intake._records(others):
             if isinstance(record, Exposure):

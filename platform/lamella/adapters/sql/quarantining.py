@@ -1,7 +1,7 @@
 """What cannot be stored, kept with its reason; feedback whose slate comes later is taken back."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -9,7 +9,7 @@ import numpy as np
 import orjson
 
 from lamella.adapters.sql.bulk import Bulk
-from lamella.adapters.sql.columns import micros_at
+from lamella.adapters.sql.columns import Column, micros_at
 from lamella.adapters.sql.digests import digest_of
 from lamella.adapters.sql.schema import quarantine
 from lamella.events.codec import Fault
@@ -37,9 +37,9 @@ class Quarantine:
     def __init__(self, ways: Bulk, now: datetime) -> None:
         self._ways, self._now = ways, now
 
-    def released(self, slates: Sequence[bytes]) -> Iterator[bytes]:
-        """Batches of the feedback that waited for these new slates, which leaves the quarantine."""
-        if not slates or not self._ways.read(_AWAITED)[0][0]:
+    def released(self, slates: Column) -> Iterator[bytes]:
+        """Batches of the feedback that waited for these new slates (their digests), which leaves the quarantine."""
+        if not len(slates) or not self._ways.read(_AWAITED)[0][0]:
             return
         columns = [quarantine.c.digest, quarantine.c.body]
         waiting: dict[bytes, bytes] = dict(self._ways.find(quarantine.c.request, slates, columns))

@@ -8,7 +8,7 @@ import orjson
 import sqlalchemy as sa
 
 from lamella.adapters.sql.bulk import Bulk
-from lamella.adapters.sql.columns import Column, Integers
+from lamella.adapters.sql.columns import Column, Integers, plain
 from lamella.adapters.sql.history_schema import history, history_head
 
 READING: Final = ("click", "read")
@@ -66,7 +66,7 @@ class Reading:
         """Adds events: their units, times in microseconds since 1970, and items."""
         if self._bulk.indexes_units:
             return
-        for unit, at, item in zip(units, micros.tolist(), items, strict=True):
+        for unit, at, item in zip(*map(plain, (units, micros, items)), strict=True):
             self._events[unit] += (at, item)
 
     def store(self) -> None:

@@ -16,7 +16,6 @@ from lamella.adapters.sql.columns import (
     Integers,
     are_finite,
     are_millionths,
-    are_texts,
     are_whole,
     floats,
     joined,
@@ -24,6 +23,7 @@ from lamella.adapters.sql.columns import (
     only,
     transposed,
 )
+from lamella.adapters.sql.digests import digested
 from lamella.adapters.sql.steps import Steps, made_by
 from lamella.events.codec import COLUMNS
 from lamella.events.contract import Exposed
@@ -42,9 +42,11 @@ class Slates:
     """Slates in the order in which they came, and their impressions one after the other, `shown` of each slate.
 
     `exposures` has the combinations, `combination` says which one each slate has. `micros` are microseconds since 1970.
-    `models` and `fallbacks` are JSON, NOTHING where there are none.
+    `models` and `fallbacks` are JSON, NOTHING where there are none. `digests` are those of the request ids, one behind
+    the other.
     """
 
+    digests: bytes
     request_ids: Column
     units: Column
     micros: Integers
@@ -66,7 +68,7 @@ class Slates:
     @classmethod
     def steps(cls, documents: Sequence[Mapping[str, Any]]) -> "Steps[Slates]":
         """Makes the frame, and raises the same."""
-        from lamella.adapters.sql.arrays import lines, moments_of, numbers, repeated
+        from lamella.adapters.sql.arrays import lines, moments_of, numbers, repeated, strings
 
         columns = dict(zip(_FIELDS, transposed(map(itemgetter(*_FIELDS), documents), len(_FIELDS)), strict=True))
         if set(map(len, documents)) - {len(_FIELDS)}:
@@ -85,8 +87,9 @@ class Slates:
         yield
         scores = numbers(list(chain.from_iterable(columns["scores"])))
         return cls(
-            request_ids=columns["request_id"],
-            units=columns["unit"],
+            digests=digested(columns["request_id"]),
+            request_ids=strings(columns["request_id"]),
+            units=strings(columns["unit"]),
             micros=moments_of(columns["time"]),
             exposures=[parse_exposures(orjson.loads(combined)) for combined in combinations],
             combination=np.array(combination, dtype=np.int64),
@@ -114,8 +117,9 @@ class Slates:
         before = np.cumsum([0, *map(len, exposures)])
         items, ranks, scores, sources, propensities = zip(*(part.impressions for part in parts), strict=True)
         return cls(
-            request_ids=joined([part.request_ids for part in parts]),
-            units=joined([part.units for part in parts]),
+            digests=b"".join(part.digests for part in parts),
+            request_ids=arrays.joined([part.request_ids for part in parts]),
+            units=arrays.joined([part.units for part in parts]),
             micros=np.concatenate([part.micros for part in parts]),
             exposures=list(chain.from_iterable(exposures)),
             combination=np.concatenate([part.combination + at for part, at in zip(parts, before, strict=False)]),
@@ -131,10 +135,11 @@ class Slates:
         )  # fmt: skip
 
     def where(self, mask: NDArray[np.bool_]) -> "Slates":
-        """The slates where the mask is true."""
+        """The slates where the mask is true, without their digests."""
         shown = np.repeat(mask, self.shown)
         return replace(
             self,
+            digests=b"",
             request_ids=kept(self.request_ids, mask),
             units=kept(self.units, mask),
             micros=self.micros[mask],
@@ -150,9 +155,11 @@ class Slates:
 
     def fits(self) -> bool:
         """Whether every slate keeps the contract, so that reading it by itself would change nothing."""
+        from lamella.adapters.sql import arrays
+
         return (
-            are_texts(self.request_ids)
-            and are_texts(self.units)
+            arrays.are_texts(self.request_ids)
+            and arrays.are_texts(self.units)
             and are_whole(self.snapshots, least=0, most=INTEGER_LIMIT)
             and are_millionths(self.latencies, least=0.0, most=np.inf)
             and only(self.contexts, dict)

@@ -3,20 +3,19 @@
 Both are exact in whatever order the records come: totals are integer sums, an exposure keeps the earliest moment.
 """
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import count
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 import sqlalchemy as sa
+from numpy.typing import NDArray
 from sqlalchemy.dialects import postgresql
 
 from lamella.adapters.sql.bulk import Bulk
 from lamella.adapters.sql.changes import noted, noting_exposures
-from lamella.adapters.sql.columns import DAY_MICROS, MICRO, Column, Integers, micros_of, plain
+from lamella.adapters.sql.columns import DAY_MICROS, MICRO, Column, Integers, joined, micros_of, plain, taken
 from lamella.adapters.sql.kept_schema import total_change
 from lamella.adapters.sql.schema import TOTALS, exposure, unit_total
 from lamella.adapters.sql.slate_frame import NOTHING, Slates
@@ -42,23 +41,38 @@ _LAST_NOTE: Final = "SELECT coalesce(max(id), 0) FROM total_change"
 _NOTED: Final = ("unit", "arm", "day", *TOTALS)
 
 
-@dataclass(slots=True)
-class _First:
-    at: int
-    variant: str
-    counted: bool
-    crossed: bool = False
+_Added: TypeAlias = Sequence[tuple[int, Integers | int]]
 
-    def see(self, at: int, variant: str, *, counted: bool) -> None:
-        self.crossed = self.crossed or variant != self.variant
-        self.counted = self.counted and counted
-        self.at, self.variant = min((self.at, self.variant), (at, variant))
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """Records that add to the totals of their units, arms and days: `added` has (total, what each adds).
+
+    Those that are exposures have `exposures`, and in `combination` which of them each is.
+    """
+
+    units: Column
+    arms: Integers
+    micros: Integers
+    added: _Added
+    exposures: Sequence[tuple[Exposed, ...]] = ()
+    combination: Integers | None = None
+
+
+class _Firsts(NamedTuple):
+    """The first exposures of units to one phase, in the order of the units, by number."""
+
+    units: Integers
+    micros: Integers
+    variants: Sequence[str]
+    counted: NDArray[np.bool_]
+    crossed: NDArray[np.bool_]
 
 
 class Totals:
     """The sums of the records that one transaction stores, during which no other ingest runs.
 
-    Times are microseconds since 1970.
+    Times are microseconds since 1970. Nothing is summed before `store`, and then all at once.
     """
 
     def __init__(self, bulk: Bulk) -> None:
@@ -66,94 +80,122 @@ class Totals:
         # What is added is noted, and the notes from here on are what the sums are taken from.
         ((self._last_note,),) = bulk.read(_LAST_NOTE)
         bulk.stage(stage_exposure)
-        # Each key of a total gets the next number; what is added waits as whole columns.
-        self._numbers: defaultdict[tuple[str, int, int], int] = defaultdict(count().__next__)
-        self._added: list[tuple[int, Integers, Integers | int]] = []
-        self._firsts: dict[tuple[int, str], _First] = {}
+        self._blocks: list[_Block] = []
 
-    def add_slates(self, slates: Slates, arms: Column) -> None:
+    def add_slates(self, slates: Slates, arms: Integers) -> None:
         """Counts the slates, their impressions and their exposures."""
-        rows = self._rows(slates.units, arms, slates.micros)
-        fell_back = np.fromiter(map(NOTHING.__ne__, slates.fallbacks), dtype=np.int64, count=rows.size)
-        self._added += [
-            (SLATES, rows, 1),
-            (IMPRESSIONS, rows, np.array(slates.shown, dtype=np.int64)),
-            (FALLBACK_SLATES, rows, fell_back),
-        ]
-        for unit, at, number in zip(slates.units, slates.micros.tolist(), slates.combination.tolist(), strict=True):
-            for each in slates.exposures[number]:
-                self.expose(unit, at, each)
+        fell_back = np.fromiter(map(NOTHING.__ne__, slates.fallbacks), dtype=np.int64, count=arms.size)
+        shown = np.array(slates.shown, dtype=np.int64)
+        added: _Added = [(SLATES, 1), (IMPRESSIONS, shown), (FALLBACK_SLATES, fell_back)]
+        block = _Block(slates.units, arms, slates.micros, added, slates.exposures, slates.combination)
+        self._blocks.append(block)
 
-    def add_exposure(self, unit: str, at: int, exposed: Exposed, arm: int) -> None:
-        """Counts an exposure without a slate: totals of zero, so that the unit takes part in the analysis."""
-        self._numbers[unit, arm, at // DAY_MICROS]
-        self.expose(unit, at, exposed)
+    def add_exposures(self, units: Column, arms: Integers, micros: Integers, exposed: Sequence[Exposed]) -> None:
+        """Counts exposures without a slate: totals of zero, so that the unit takes part in the analysis."""
+        from lamella.adapters.sql.arrays import strings
 
-    def expose(self, unit: str, at: int, exposed: Exposed) -> None:
-        """Counts one exposure; the earliest of a unit to a phase is kept."""
-        key = (exposed.phase, unit)
-        first = self._firsts.get(key)
-        if first is None:
-            self._firsts[key] = _First(at, exposed.variant, exposed.counted)
-        else:
-            first.see(at, exposed.variant, counted=exposed.counted)
+        each = np.arange(len(exposed))
+        self._blocks.append(_Block(strings(units), arms, micros, [], [(one,) for one in exposed], each))
 
-    def add_clicks(self, units: Column, arms: Column, micros: Integers) -> None:
-        """Counts clicks under the arms of their slates, on their own days."""
-        self._added.append((CLICKS, self._rows(units, arms, micros), 1))
-
-    def add_reads(self, units: Column, arms: Column, micros: Integers, seconds: Column, completions: Column) -> None:
-        """Counts reads under the arms of their slates, on their own days."""
-        rows = self._rows(units, arms, micros)
-        measured = np.array([each is not None for each in completions], dtype=bool)
-        self._added += [
-            (READS, rows, 1),
-            (READ_MICROS, rows, micros_of(seconds)),
-            (COMPLETION_READS, rows[measured], 1),
-            (COMPLETION_MICROS, rows[measured], micros_of([each for each in completions if each is not None])),
-        ]
-
-    def add_interactions(self, units: Column, arms: Column, micros: Integers, actions: Column) -> None:
-        """Counts interactions under the arms of their slates, on their own days."""
-        rows, names = self._rows(units, arms, micros), np.array(actions)
-        self._added += [
-            (INTERACTIONS, rows, 1),
-            (COMMENTS, rows[names == "comment"], 1),
-            (SHARES, rows[names == "share"], 1),
-        ]
+    def add_events(self, kind: str, units: Column, arms: Integers, micros: Integers, extras: Sequence[Column]) -> None:
+        """Counts events of a kind under the arms of their slates, on their own days."""
+        added: _Added
+        match kind, extras:
+            case "click", ():
+                added = [(CLICKS, 1)]
+            case "read", (seconds, completions):
+                measured = [each is not None for each in plain(completions)]
+                shares = [0.0 if each is None else each for each in plain(completions)]
+                added = [
+                    (READS, 1),
+                    (READ_MICROS, micros_of(seconds)),
+                    (COMPLETION_READS, np.array(measured, dtype=np.int64)),
+                    (COMPLETION_MICROS, micros_of(shares)),
+                ]
+            case "interaction", (actions,):
+                names = np.array(actions)
+                added = [(INTERACTIONS, 1), (COMMENTS, (names == "comment") * 1), (SHARES, (names == "share") * 1)]
+            case _:
+                return
+        self._blocks.append(_Block(units, arms, micros, added))
 
     def store(self) -> None:
         """Adds the sums to the store's, and keeps the earlier of each two exposures."""
-        if not self._numbers:
+        from lamella.adapters.sql import arrays  # Arrow, which readers of the store need not import
+
+        blocks = [block for block in self._blocks if block.arms.size]
+        if not blocks:
             return
         statements = _statements(self._bulk.insert)
-        self._bulk.append(total_change, dict(zip(_NOTED, self._total_columns(), strict=True)))
+        codes, names = arrays.coded(arrays.joined([block.units for block in blocks]))
+        parts = np.split(codes, np.cumsum([block.arms.size for block in blocks])[:-1])
+        self._bulk.append(total_change, dict(zip(_NOTED, self._total_columns(blocks, codes, names), strict=True)))
         self._bulk.run(statements.add_totals, self._last_note)
-        if self._firsts:
-            names = stage_exposure.columns.keys()
-            self._bulk.append(stage_exposure, dict(zip(names, self._exposure_columns(), strict=True)))
+        firsts = _firsts([(part, block) for part, block in zip(parts, blocks, strict=True) if block.exposures])
+        if firsts:
+            columns = self._exposure_columns(firsts, names)
+            self._bulk.append(stage_exposure, dict(zip(stage_exposure.columns.keys(), columns, strict=True)))
             for statement in statements.keep_first:
                 self._bulk.run(statement)
 
-    def _rows(self, units: Column, arms: Column, micros: Integers) -> Integers:
-        """The number of the total that each record belongs to."""
-        keys = zip(units, plain(arms), (micros // DAY_MICROS).tolist(), strict=True)
-        return np.fromiter(map(self._numbers.__getitem__, keys), dtype=np.int64, count=len(units))
+    def _total_columns(self, blocks: Sequence[_Block], codes: Integers, names: Column) -> list[Column]:
+        arms = np.concatenate([block.arms for block in blocks])
+        days = np.concatenate([block.micros for block in blocks]) // DAY_MICROS
+        # One number for unit, arm and day: to sort that is a third of the price.
+        least_arm, least_day = arms.min(), days.min()
+        of_arm, of_day = arms.max() - least_arm + 1, days.max() - least_day + 1
+        keys = (codes * of_arm + arms - least_arm) * of_day + days - least_day
+        distinct, rows = np.unique(keys, return_inverse=True)
+        sums, at = np.zeros((len(TOTALS), distinct.size), dtype=np.int64), 0
+        for block in blocks:
+            mine = rows[at : at + block.arms.size]
+            at += mine.size
+            for total, values in block.added:
+                np.add.at(sums[total], mine, values)
+        pairs, day = np.divmod(distinct, of_day)
+        unit, arm = np.divmod(pairs, of_arm)
+        return [taken(names, unit), arm + least_arm, self._bulk.days(day + least_day), *sums]
 
-    def _total_columns(self) -> list[Column]:
-        sums = np.zeros((len(TOTALS), len(self._numbers)), dtype=np.int64)
-        for column, rows, values in self._added:
-            np.add.at(sums[column], rows, values)
-        units, arms, days = zip(*self._numbers, strict=True)
-        return [units, arms, self._bulk.days(np.array(days, dtype=np.int64)), *sums.tolist()]
+    def _exposure_columns(self, firsts: Mapping[int, _Firsts], names: Column) -> list[Column]:
+        found = list(firsts.values())
+        micros = np.concatenate([each.micros for each in found])
+        return [
+            np.repeat(list(firsts), [each.units.size for each in found]),
+            taken(names, np.concatenate([each.units for each in found])),
+            joined([each.variants for each in found]),
+            self._bulk.moments(micros),
+            self._bulk.days(micros // DAY_MICROS),
+            np.concatenate([each.counted for each in found]),
+            np.concatenate([each.crossed for each in found]),
+        ]
 
-    def _exposure_columns(self) -> list[Column]:
-        phases, units = zip(*self._firsts, strict=True)
-        firsts = list(self._firsts.values())
-        at = np.array([first.at for first in firsts], dtype=np.int64)
-        variants = [first.variant for first in firsts]
-        flags = [[first.counted for first in firsts], [first.crossed for first in firsts]]
-        return [phases, units, variants, self._bulk.moments(at), self._bulk.days(at // DAY_MICROS), *flags]
+
+def _firsts(shown: Sequence[tuple[Integers, _Block]]) -> dict[int, _Firsts]:
+    """The first exposures by phase. At the same moment the variant whose name is smaller comes first."""
+    if not shown:
+        return {}
+    codes, micros = (np.concatenate(each) for each in ([one for one, _ in shown], [each.micros for _, each in shown]))
+    exposures = [combined for _, block in shown for combined in block.exposures]
+    before = np.cumsum([0, *(len(block.exposures) for _, block in shown)])
+    combination = np.concatenate([block.combination + at for (_, block), at in zip(shown, before, strict=False)])
+    found: dict[int, _Firsts] = {}
+    for phase in sorted({each.phase for combined in exposures for each in combined}):
+        met = [next((each for each in combined if each.phase == phase), None) for combined in exposures]
+        variants = sorted({each.variant for each in met if each is not None})
+        number = np.array([-1 if each is None else variants.index(each.variant) for each in met])[combination]
+        counted = np.array([each is not None and each.counted for each in met])[combination]
+        (mine,) = np.nonzero(number >= 0)
+        mine = mine[np.lexsort((number[mine], micros[mine], codes[mine]))]
+        starts = np.flatnonzero(np.diff(codes[mine], prepend=-1))
+        first, number = mine[starts], number[mine]
+        found[phase] = _Firsts(
+            units=codes[first],
+            micros=micros[first],
+            variants=[variants[each] for each in number[starts].tolist()],
+            counted=np.logical_and.reduceat(counted[mine], starts),
+            crossed=np.maximum.reduceat(number, starts) != np.minimum.reduceat(number, starts),
+        )
+    return found
 
 
 class _Statements(NamedTuple):
