@@ -15,6 +15,8 @@ from lamella.adapters.sql.columns import Column
 
 HEAD: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TAIL: Final = b"\xff\xff"
+_BLOCK: Final = 16_384
+"""Rows whose columns are packed at once: the first of many are sent before the last are packed."""
 _CHUNK: Final = 2_048
 """Rows that are sent at once: the server stores them while the next are built."""
 
@@ -32,17 +34,15 @@ def copy_stream(
     With `heads`, columns of the types `shared`, each of their rows stands before as many rows as `counts` says.
     """
     width = len(types) + len(shared)
-    if heads:
-        rows = np.repeat(np.arange(len(heads[0])), counts)
-        joined, pieces = _joined(_pieces(shared, heads, width)), _pieces(types, columns)
-    else:
-        rows, joined, pieces = None, None, _pieces(types, columns, width)
+    before = _joined(_pieces(shared, heads, width)) if heads else None
+    rows = np.repeat(np.arange(len(heads[0])), counts) if heads else None
     yield HEAD
-    for start in range(0, len(columns[0]), _CHUNK):
-        part = [piece.slice(start, _CHUNK) for piece in pieces]
-        if rows is not None:
-            part.insert(0, joined.take(pa.array(rows[start : start + _CHUNK])))
-        yield _joined(part).buffers()[2]
+    for first in range(0, len(columns[0]), _BLOCK):
+        pieces = _pieces(types, [column[first : first + _BLOCK] for column in columns], None if heads else width)
+        if before is not None and rows is not None:
+            pieces.insert(0, before.take(pa.array(rows[first : first + _BLOCK])))
+        for start in range(0, len(pieces[0]), _CHUNK):
+            yield _joined([piece.slice(start, _CHUNK) for piece in pieces]).buffers()[2]
     yield TAIL
 
 

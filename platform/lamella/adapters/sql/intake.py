@@ -25,7 +25,7 @@ _OTHERS: Final = ("exposure", REFUSED)
 _FRAMELESS: Final = ("slate", *_OTHERS)
 _PART_BYTES: Final = 256 * 1024
 """What is parsed at once."""
-_FRAME_BYTES: Final = 2 * 1024 * 1024
+_FRAME_BYTES: Final = 1024 * 1024
 """What becomes columns at once: still in the processor's cache, and done in some milliseconds."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
