@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from lamella.adapters.sql.columns import MICRO, Integers
+from lamella.adapters.sql.columns import MICRO, Integers, only
 from lamella.events.validation import TEXT_LIMIT
 
 _MOMENT: Final = pa.timestamp("us", "UTC")
@@ -71,11 +71,11 @@ def numbers(column: Sequence[Any], *, whole: bool = False) -> NDArray[Any]:
 
     Raises TypeError, ValueError or OverflowError where one is no such number; a bool is none.
     """
-    found = pa.array(column)
-    wanted = pa.int64() if whole else pa.float64()
-    if column and (found.null_count or found.type not in (wanted, pa.int64())):
-        raise TypeError(f"{found.type}, not {wanted}")
-    return np.asarray(found.cast(wanted))
+    kinds, wanted = ((int,), pa.int64()) if whole else ((float, int), pa.float64())
+    if not only(column, *kinds):
+        # Arrow takes a bool among floats for one of them.
+        raise TypeError(f"other than {wanted}")
+    return np.asarray(pa.array(column, wanted))
 
 
 def moments_of(times: Sequence[Any]) -> Integers:

@@ -71,9 +71,12 @@ class Events:
         kinds, event_ids, units, times, request_ids, items = columns
         if not set(zip(kinds, map(len, documents), strict=True)) <= _SHAPES:
             raise ValueError("an event of another kind, or with other fields")
+        yield
+        digests = digested(event_ids)
+        yield
         frame = cls(
             kinds=kinds,
-            digests=digested(event_ids),
+            digests=digests,
             event_ids=strings(event_ids),
             units=strings(units),
             micros=moments_of(times),

@@ -3,7 +3,7 @@
 import os
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -32,6 +32,8 @@ _FIRST_SHARE: Final = {"postgresql": 8, "sqlite": 1}
 """The first group has this part of the bytes. Each commit of SQLite writes the same pages of the indexes once more."""
 _AHEAD: Final = 2
 """Groups that are read before they are wanted, so that there is something to do until the last commit is on disk."""
+_AT_ONCE_BYTES: Final = 2 * 1024 * 1024
+"""What one statement reads, and is in memory as bytes, at most and a batch."""
 _LOOK: Final = 1_000
 """Batches whose sizes are asked for at once."""
 
@@ -104,14 +106,19 @@ class InboxReader:
     def steps(self, limit: int, *, after: int) -> Steps[Group]:
         """Reads them."""
         with self._engine.connect() as connection:
-            ways = bulk(connection)
-            numbers, is_full = _group(connection, limit, after, self._most)
-            batches = dict(ways.read(_BODIES, numbers[0], numbers[-1])) if numbers else {}
-        if not batches:
-            return Group((), Intake(), is_full=False)
-        yield
-        intake = yield from Intake.steps(batches.values())
-        return Group(list(batches), intake, is_full=is_full)
+            sizes, is_full = _group(connection, limit, after, self._most)
+        found: list[int] = []
+        intake = yield from Intake.steps(self._bodies(sizes, found))
+        return Group(found, intake, is_full=is_full and bool(found))
+
+    def _bodies(self, sizes: Mapping[int, int], found: list[int]) -> Iterator[bytes]:
+        """The batches of these numbers, some megabytes at a time; what is still there is noted in `found`."""
+        for part in _portions(sizes):
+            with self._engine.connect() as connection:
+                rows = bulk(connection).read(_BODIES, part[0], part[-1])
+            for number, body in rows:
+                found.append(number)
+                yield body
 
 
 class _Between:
@@ -177,19 +184,32 @@ class _Thread:
             self._group = None
 
 
-def _group(connection: sa.Connection, limit: int, after: int, most: int) -> tuple[list[int], bool]:
-    """The batches of the next group, and whether there may be more: at least one, and none beyond `most` bytes."""
-    numbers: list[int] = []
+def _portions(sizes: Mapping[int, int]) -> Iterator[Sequence[int]]:
+    """The numbers in their order, as many at a time as have some megabytes together."""
+    part, total = list[int](), 0
+    for number, size in sizes.items():
+        part.append(number)
+        total += size
+        if total >= _AT_ONCE_BYTES:
+            yield part
+            part, total = [], 0
+    if part:
+        yield part
+
+
+def _group(connection: sa.Connection, limit: int, after: int, most: int) -> tuple[dict[int, int], bool]:
+    """The sizes of the next group's batches, and whether there may be more: at least one, none beyond `most` bytes."""
+    sizes: dict[int, int] = {}
     total, last = 0, after
-    while len(numbers) < limit:
-        asked = min(_LOOK, limit - len(numbers))
+    while len(sizes) < limit:
+        asked = min(_LOOK, limit - len(sizes))
         # Through SQLAlchemy: it says in our words where the store is away or not migrated.
         found = connection.execute(_SIZES, {"after": last, "limit": asked}).all()
         for last, size in found:
-            numbers.append(last)
+            sizes[last] = size
             total += size
             if total >= most:
-                return numbers, True
+                return sizes, True
         if len(found) < asked:
-            return numbers, False
-    return numbers, True
+            return sizes, False
+    return sizes, True

@@ -62,6 +62,7 @@ class Intake:
             kinds = [document.get("kind") if type(document) is dict else None for document in documents]
             pairs = list(zip(documents, kinds, strict=True))
             others += [document for document, kind in pairs if kind in _OTHERS]
+            yield
             slates.append((yield from intake._frame(Slates, [each for each, kind in pairs if kind == "slate"])))
             yield
             events.append((yield from intake._frame(Events, [each for each, kind in pairs if kind not in _FRAMELESS])))

@@ -86,8 +86,11 @@ class Slates:
         items = lines(columns["items"], shown)
         yield
         scores = numbers(list(chain.from_iterable(columns["scores"])))
+        yield
+        digests = digested(columns["request_id"])
+        yield
         return cls(
-            digests=digested(columns["request_id"]),
+            digests=digests,
             request_ids=strings(columns["request_id"]),
             units=strings(columns["unit"]),
             micros=moments_of(columns["time"]),
