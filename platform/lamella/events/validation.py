@@ -96,7 +96,7 @@ def parse_feedback(document: object) -> Event:
     fields = _FIELDS.get(kind) if isinstance(kind, str) else None
     if fields is None:
         why = "unknown_kind" if "kind" in document else "missing_field"
-        raise InvalidEvent(why, f"kind is {shown(kind)}; use one of {', '.join(KINDS)}")
+        raise InvalidEvent(why, f"kind is {shown(kind)}; use one of {', '.join(KINDS)}, exposure")
     if not document.keys() <= fields:
         unknown = ", ".join(sorted(f"{key!r:.80}" for key in document.keys() - fields))
         raise InvalidEvent("unknown_field", f"a {kind} has no field {unknown}; use {', '.join(sorted(fields))}")

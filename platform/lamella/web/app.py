@@ -47,6 +47,7 @@ from lamella.web.lane import Course, Lane, install_lane
 from lamella.web.limits import install_limits
 from lamella.web.listening import Listener
 from lamella.web.openapi import install_openapi
+from lamella.web.paths import install_paths
 from lamella.web.polling import Poller
 from lamella.web.problems import install_problems
 from lamella.web.requests import install_requests
@@ -96,6 +97,7 @@ def create_app(services: Services, *, secret: bytes) -> APIFlask:
         static_folder="ui/static",
         template_folder="ui/templates",
     )
+    install_paths(app)
     telemetry = Telemetry(services.metrics)
     if services.canaries is not None:
         services.canaries.tell(telemetry.watched)

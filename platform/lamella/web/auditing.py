@@ -58,7 +58,7 @@ def _path() -> str:
     values = request.view_args or {}
     if request.blueprint != "records" or request.url_rule is None or "unit" not in values:
         return request.path
-    return re.sub(r"<(path:)?unit>", digest_of_unit(values["unit"]), request.url_rule.rule)
+    return re.sub(r"<(text:)?unit>", digest_of_unit(values["unit"]), request.url_rule.rule)
 
 
 def _deed(clock: Clock) -> Deed:

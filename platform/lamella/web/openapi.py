@@ -57,7 +57,7 @@ def operations(app: APIFlask, spec: Mapping[str, Any]) -> Iterator[tuple[str, st
 def openapi_path(rule: str) -> str:
     """A Flask rule in OpenAPI's notation.
 
-    >>> openapi_path("/v1/admin/experiments/<key>/<path:rest>")
+    >>> openapi_path("/v1/admin/experiments/<key>/<text:rest>")
     '/v1/admin/experiments/{key}/{rest}'
     """
     parts = (part.removeprefix("<").removesuffix(">") for part in rule.split("/"))

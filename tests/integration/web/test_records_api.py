@@ -1,5 +1,6 @@
 import hashlib
 from datetime import timedelta
+from urllib.parse import quote
 
 import orjson
 import pytest
@@ -105,6 +106,25 @@ def test_one_unit_is_exported_and_erased_and_the_audit_names_its_digest_only(lab
     (row,) = [each for each in lab.call("GET", "/v1/admin/audit").json["audit"] if each["method"] == "DELETE"]
     assert (row["path"], row["status"]) == (f"/v1/admin/units/{told['digest']}", 200)
     assert "reader-1" not in orjson.dumps(row).decode()
+
+
+@pytest.mark.parametrize(
+    "unit", ["/", "//", "/x", "x/", "a//b", "export", "x/export", "..", "\u8bfb\u8005/1", "a b%2F?"]
+)
+def test_a_unit_of_any_text_is_exported_and_erased_and_no_other(lab, unit):
+    others = {"x", "a/b", "a", unit.strip("/") or "x"} - {unit}
+    send(lab, *(event(lab, f"of-{number}", unit=each) for number, each in enumerate([unit, *sorted(others)])))
+    lab.ingest()
+    path = f"/v1/admin/units/{quote(unit, safe='')}"
+    exported = lab.call("GET", f"{path}/export")
+    assert (exported.status_code, exported.json["unit"]) == (200, unit)
+    assert [each["unit"] for each in exported.json["tables"]["quarantine"]] == [unit]
+    assert lab.call("DELETE", path).json["tables"] == {"quarantine": 1}
+    left = {each["unit"] for each in lab.call("GET", "/v1/admin/record/quarantine").json["quarantine"]}
+    assert left == others
+    flag = f"/v1/admin/flags/{quote(unit, safe='')}"
+    assert lab.call("PUT", flag, json={"reason": "internal"}).json["unit"] == unit
+    assert lab.call("DELETE", flag).status_code == 204
 
 
 @pytest.mark.parametrize("role", ["viewer", "experimenter", "approver", "client"])

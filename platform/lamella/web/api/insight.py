@@ -38,7 +38,7 @@ def show_insight(reference: str, query_data: InsightQuery) -> ResponseReturnValu
     return services().insight.show(reference, Wanted(**query_data.model_dump())).document()
 
 
-@blueprint.get("/models/<reference>/items/<path:item>/nearest")
+@blueprint.get("/models/<reference>/items/<text:item>/nearest")
 @blueprint.input(NearestQuery, location="query")
 @needs("viewer", scope=own_scope)
 def show_nearest(reference: str, item: str, query_data: NearestQuery) -> ResponseReturnValue:

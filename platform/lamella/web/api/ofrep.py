@@ -45,7 +45,7 @@ def install_ofrep(app: Flask, rates: Rates) -> None:
             rates.take(g.principal.name)
 
 
-@blueprint.post("/flags/<path:key>")
+@blueprint.post("/flags/<text:key>")
 @blueprint.doc(
     responses={
         200: "key, value, variant, reason and metadata",

@@ -111,7 +111,7 @@ def list_overrides(key: str, query_data: PageQuery) -> ResponseReturnValue:
     return {"overrides": listed, "next_cursor": cursor}, 200, tagged(document)
 
 
-@blueprint.put("/overrides/<path:unit>")
+@blueprint.put("/overrides/<text:unit>")
 @blueprint.input(OverrideBody)
 @blueprint.doc(responses=_CHANGE)
 @needs("experimenter", scope=of_experiment)
@@ -120,7 +120,7 @@ def put_override(key: str, unit: str, json_data: OverrideBody) -> ResponseReturn
     return submit("override", key, {"unit": _unit(unit), "variant": json_data.variant})
 
 
-@blueprint.delete("/overrides/<path:unit>")
+@blueprint.delete("/overrides/<text:unit>")
 @blueprint.doc(responses=_CHANGE)
 @needs("experimenter", scope=of_experiment)
 def delete_override(key: str, unit: str) -> ResponseReturnValue:

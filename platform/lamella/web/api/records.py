@@ -52,7 +52,7 @@ def list_flags(query_data: PageQuery) -> ResponseReturnValue:
     return {"flags": [_flag(each) for each in found], "next_cursor": next_place(skip, len(found), query_data)}
 
 
-@blueprint.put("/flags/<path:unit>")
+@blueprint.put("/flags/<text:unit>")
 @blueprint.input(FlagBody)
 @needs("experimenter")
 def put_flag(unit: str, json_data: FlagBody) -> ResponseReturnValue:
@@ -63,7 +63,7 @@ def put_flag(unit: str, json_data: FlagBody) -> ResponseReturnValue:
     return _flag(flag)
 
 
-@blueprint.delete("/flags/<path:unit>")
+@blueprint.delete("/flags/<text:unit>")
 @blueprint.doc(responses={204: "The unit counts again, from the next report on"})
 @needs("experimenter")
 def delete_flag(unit: str) -> ResponseReturnValue:
@@ -72,14 +72,14 @@ def delete_flag(unit: str) -> ResponseReturnValue:
     return "", 204
 
 
-@blueprint.get("/units/<path:unit>/export")
+@blueprint.get("/units/<text:unit>/export")
 @needs("admin")
 def export_unit(unit: str) -> ResponseReturnValue:
     """Everything that is recorded of one unit: its rows by table, and those of the archive by fact."""
     return services().units.export(unit), 200, {"Cache-Control": "no-store"}
 
 
-@blueprint.delete("/units/<path:unit>")
+@blueprint.delete("/units/<text:unit>")
 @needs("admin")
 def erase_unit(unit: str) -> ResponseReturnValue:
     """Erases one unit everywhere, for good; the audit log keeps a row that names it by its digest only."""
