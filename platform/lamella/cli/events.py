@@ -158,6 +158,10 @@ class _Run:
             parts.append(f"{name}: " + (", ".join(f"{n} {kind}" for kind, n in sorted(counts.items())) or "none"))
         if self.quarantined:
             parts.append("in quarantine: " + ", ".join(f"{n} {why}" for why, n in sorted(self.quarantined.items())))
+        # The impressions of a slate are stored with it, and are no records of their own.
+        here = sum((self.stored + self.duplicate + self.quarantined).values()) - self.stored["impression"]
+        if self.records > here:
+            parts.append(f"taken by a worker meanwhile: {self.records - here} records, counted by it")
         return "\n".join(parts)
 
     def _send(self) -> None:

@@ -18,6 +18,7 @@ from click.testing import CliRunner
 from lamella.adapters import lifeline
 from lamella.adapters.sql.record import SqlRecordStore
 from lamella.cli.root import main
+from lamella.services.ports import IngestReceipt
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
 
@@ -76,6 +77,20 @@ def test_every_kind_of_file_gives_the_same_record_and_a_second_import_changes_no
     again = run(file)
     assert (again.exit_code, store.counts()) == (0, counts)
     assert "known before: 400 click" in again.stdout
+
+
+def test_what_a_worker_took_meanwhile_is_not_passed_over(store, tmp_path, monkeypatch):
+    ingest = SqlRecordStore.ingest
+
+    def beside(self, *, limit, now):
+        while ingest(self, limit=limit, now=now).batches:
+            pass
+        return IngestReceipt(batches=0, stored={}, duplicate={}, quarantined={})
+
+    file = write(tmp_path / "history.jsonl", history(5))
+    assert "meanwhile" not in run(file).stdout
+    monkeypatch.setattr(SqlRecordStore, "ingest", beside)
+    assert "taken by a worker meanwhile: 20 records" in run(file).stdout
 
 
 def test_rows_that_are_refused_are_named_and_the_others_imported(store, tmp_path):
