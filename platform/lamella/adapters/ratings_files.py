@@ -65,9 +65,9 @@ class RatingsFiles:
     def read(self, path: str, *, items: str | None = None, users: str | None = None) -> Ratings:
         """The ratings of `path` with what `items` and `users` say, or the files of MovieLens that lie beside it.
 
-        `.dat` has :: between its columns and `u.data` tabs, both without a header; `.csv` and `.parquet` name theirs:
-        user, item, rating and, where there is one, timestamp (else the order of the file is time). A title's year is
-        its date. Raises InvalidInput where a file or a column is missing or unreadable.
+        `.dat` has :: between its columns and `u.data` tabs, both without a header; `.csv`, `.tsv` and `.parquet` name
+        theirs: user, item, rating and, where there is one, timestamp (else the order of the file is time). A title's
+        year is its date. Raises InvalidInput where a file or a column is missing or unreadable.
         """
         place = Path(path)
         table = _read(place, _rating_columns)
@@ -100,8 +100,9 @@ def _read(path: Path, of_plain: Callable[[Path], "pd.DataFrame"]) -> "pd.DataFra
     try:
         if path.suffix.lower() == ".parquet":
             return pd.read_parquet(path)
-        if path.suffix.lower() in (".csv", ".gz"):
-            return pd.read_csv(path, dtype=dict.fromkeys(_KEYS, str))
+        if path.suffix.lower() in (".csv", ".tsv", ".gz"):
+            separator = "\t" if ".tsv" in path.name.lower() else ","
+            return pd.read_csv(path, sep=separator, dtype=dict.fromkeys(_KEYS, str))
         return of_plain(path)
     except (OSError, ValueError, ImportError, UnicodeError) as error:
         raise InvalidInput(f"{path} cannot be read as a table: {error}") from error

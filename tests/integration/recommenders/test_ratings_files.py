@@ -50,6 +50,12 @@ def test_movielens_100k_is_read_with_its_items_and_users(tmp_path: Path) -> None
     assert ratings.attributes["196"]["occupation"] == "writer"
 
 
+def test_tabs_separate_the_columns_of_a_tsv_with_a_header(tmp_path: Path) -> None:
+    write(tmp_path, {"r.tsv": "user\titem\trating\ttimestamp\n007\ta,b\t4\t1260759144\n"})
+    ratings = RatingsFiles().read(str(tmp_path / "r.tsv"))
+    assert (ratings.units, ratings.items, ratings.ratings, ratings.times) == (["007"], ["a,b"], [4.0], [1260759144.0])
+
+
 def test_movielens_csv_is_read_with_its_movies(tmp_path: Path) -> None:
     write(
         tmp_path,

@@ -209,7 +209,8 @@ def _unavailable(url: str, password: object, error: BaseException) -> StoreUnava
     reason = " ".join(str(error).split())
     if password:
         reason = reason.replace(str(password), "***")
-    return StoreUnavailable(f"the store {url} does not answer ({reason}); start it or check LAMELLA_DATABASE_URL")
+    next_step = "start it" if "unable to open database file" not in reason else "`lamella db upgrade` makes it"
+    return StoreUnavailable(f"the store {url} does not answer ({reason}); {next_step}, or check LAMELLA_DATABASE_URL")
 
 
 def _not_migrated(url: str, error: BaseException | None) -> StoreNotMigrated:
