@@ -41,7 +41,7 @@ class Web:
         headers = {"Authorization": f"Bearer {self.keys[role]}", "Content-Type": "application/json"}
         data = None if body is None else orjson.dumps(body)
         request = urllib.request.Request(self.url + path, data=data, headers=headers, method=method)
-        with urllib.request.urlopen(request, timeout=5) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return orjson.loads(answer.read())
 
     @property
@@ -88,7 +88,7 @@ def processes(count: int, folder: Path, database_url: str, redis_url: str) -> It
 
 
 def _wait_for(web: Web, process: "subprocess.Popen[bytes]") -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while True:
         try:
             assert web.default == "mf"

@@ -12,12 +12,18 @@ import pytest
 
 
 @pytest.fixture
-def free_port() -> int:
+def free_ports() -> tuple[int, int]:
+    """Two ports of 127.0.0.1 on which nobody listens."""
+    with socket.socket() as one, socket.socket() as other:
+        for listener in (one, other):
+            listener.bind(("127.0.0.1", 0))
+        return one.getsockname()[1], other.getsockname()[1]
+
+
+@pytest.fixture
+def free_port(free_ports: tuple[int, int]) -> int:
     """A port of 127.0.0.1 on which nobody listens."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-    return port
+    return free_ports[0]
 
 
 @pytest.fixture(autouse=True)

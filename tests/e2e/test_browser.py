@@ -49,7 +49,10 @@ PAGE = """<!doctype html><title>news</title><style>div {{ height: 100px }} #far 
 </script>"""
 GUIDE = Path(__file__).parents[2] / "docs" / "browser.md"
 ITEMS = ("top", "brief", "far", "story")
+TICK = 0.01
+"""What the clocks of the browser and of this process may differ by, in seconds."""
 Wait = Callable[[Callable[[], object], float], float]
+Seconds = tuple[float, float]
 
 
 @dataclass
@@ -121,12 +124,16 @@ def service(migrated_sqlite: Path, redis_url: str, tmp_path_factory: pytest.Temp
         pages.shutdown()
         pages.server_close()
         web.send_signal(signal.SIGTERM)
-        web.wait(20)
+        web.wait(60)
         found.engine.dispose()
 
 
 @pytest.fixture
 def site(service: Service) -> Site:
+    return new_site(service)
+
+
+def new_site(service: Service) -> Site:
     site = Site(service, unit=f"reader-{uuid.uuid4().hex}", request=f"request-{uuid.uuid4().hex}")
     now = datetime.now(UTC)
     journal = SqlJournal(service.stores.engine, service.stores.clock, limit=100)
@@ -172,34 +179,52 @@ def _wait_for(port: int) -> None:
             return
 
 
+def without_the_brief_one(service: Service, tab_maker: chromium.Browser) -> tuple[Site, chromium.Page, Seconds]:
+    """A page whose second item was gone before a second was over; when the page was asked for, and was there."""
+    for _ in range(10):
+        site, asked = new_site(service), time.monotonic()
+        page = tab_maker.page(site.page)
+        there = time.monotonic()
+        page.run("document.getElementById('brief').style.display = 'none'")
+        for _ in range(2):
+            page.run("new Promise(requestAnimationFrame)")
+        if page.run("performance.now()") < 1_000:
+            return site, page, (asked, there)
+        page.close()
+    raise AssertionError("no page was there within a second")
+
+
 def test_what_a_reader_sees_and_does_is_recorded_once(
-    site: Site, tab_maker: chromium.Browser, wait_until: Wait
+    service: Service, tab_maker: chromium.Browser, wait_until: Wait
 ) -> None:
-    page = tab_maker.page(site.page)
-    page.run("setTimeout(() => document.getElementById('brief').style.display = 'none', 500)")
+    site, page, (asked, there) = without_the_brief_one(service, tab_maker)
     page.click("#top")
     page.run(f"track.interaction('share', 'top', '{site.request}'); track.custom('rating', 4.5, 'top')")
-    time.sleep(1.2)
+    wait_until(lambda: len(site.rows(custom)) == 2, 60)
+    seen = time.monotonic()
     page.run("scrollTo(0, document.getElementById('story').offsetTop + 1000 - innerHeight)")
     page.run("new Promise(requestAnimationFrame)")
     page.wait("track.waiting === 0")
     # Two seconds in which nobody looks are not read.
+    hiding = time.monotonic()
     page.run("Object.defineProperty(document, 'hidden', {value: true, configurable: true})")
     page.run("document.dispatchEvent(new Event('visibilitychange'))")
+    hidden = time.monotonic()
     time.sleep(2)
+    showing = time.monotonic()
     page.run("delete document.hidden; document.dispatchEvent(new Event('visibilitychange'))")
-    began = page.run("performance.now()") / 1000
     page.open("about:blank")
+    gone = time.monotonic()
 
-    wait_until(lambda: site.rows(read), 20)
+    wait_until(lambda: site.rows(read) and site.rows(interaction) and site.rows(click), 60)
     (shared,), (clicked,), (story,) = site.rows(interaction), site.rows(click), site.rows(read)
     assert (shared["action"], shared["item"]) == ("share", "top")
     assert (clicked["item"], clicked["request_id"]) == ("top", site.request)
-    assert 1.2 <= story["read_seconds"] <= began - 2 + 1
+    assert hiding - there - TICK <= story["read_seconds"] <= gone - asked - (showing - hidden) + TICK
     assert story["completion"] == pytest.approx(0.5, abs=0.01)
     told = {(each["name"], each["item"]): each["value"] for each in site.rows(custom)}
     assert set(told) == {("rating", "top"), ("visible", "top")}, "an item counts as seen after a second, once"
-    assert 1.0 <= told["visible", "top"] < 2.0
+    assert 1.0 <= told["visible", "top"] <= seen - asked + TICK
 
 
 def numbers(site: Site) -> list[float]:
@@ -212,15 +237,18 @@ def test_what_the_network_lost_is_sent_again_with_the_same_ids(
     page = tab_maker.page(site.page)
     site.proxy.mode = Mode.CUT
     page.run("for (let i = 0; i < 7; i++) track.custom('n', i)")
-    wait_until(lambda: site.proxy.lost >= 2, 20)
+    wait_until(lambda: site.proxy.lost >= 2, 60)
     site.proxy.mode = Mode.REFUSE
     page.run("for (let i = 7; i < 20; i++) track.custom('n', i)")
     page.open("about:blank")
+    # What was taken is durable at once, and in the inbox a little later.
+    wait_until(lambda: len(numbers(site)) >= 7, 60)
     assert sorted(numbers(site)) == list(range(7)), "committed, though the browser was never told"
 
     site.proxy.mode = Mode.OPEN
     again = tab_maker.page(site.page)
-    again.wait("track.waiting === 0")
+    again.wait("track.waiting === 0", 60)
+    wait_until(lambda: len(numbers(site)) >= 20, 60)
     assert sorted(numbers(site)) == list(range(20))
     assert again.run("track.dropped") == 0
     again.close()
@@ -234,9 +262,9 @@ def test_the_page_of_the_guide_records_what_it_says(site: Site, tab_maker: chrom
     tab = tab_maker.page(site.page)
     tab.click("[data-item=brief] a")
     tab.click("button")
-    time.sleep(1.2)
+    time.sleep(5)
     tab.open("about:blank")
-    wait_until(lambda: site.rows(read) and len(site.rows(custom)) == 2, 20)
+    wait_until(lambda: site.rows(read) and len(site.rows(custom)) == 2 and site.rows(click), 60)
     assert [each["item"] for each in site.rows(click)] == ["brief"]
     assert [(each["item"], each["action"]) for each in site.rows(interaction)] == [("story", "share")]
     assert [(each["item"], each["completion"]) for each in site.rows(read)] == [("story", 1.0)]

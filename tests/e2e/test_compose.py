@@ -87,7 +87,7 @@ class Host:
 
     def run(self, service: dict[str, Any], words: list[str]) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
-            self.command(words), env=self.environment(service), capture_output=True, text=True, timeout=60, check=False
+            self.command(words), env=self.environment(service), capture_output=True, text=True, timeout=180, check=False
         )
 
     @contextmanager
@@ -104,7 +104,7 @@ class Host:
         finally:
             process.terminate()
             try:
-                process.wait(15)
+                process.wait(60)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
@@ -120,7 +120,7 @@ class Host:
             data=None if body is None else json.dumps(body).encode(),
             headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return json.load(answer)
 
 
@@ -137,9 +137,9 @@ def test_the_commands_of_the_file_make_a_working_installation(host: Host, wait_u
     with ExitStack() as running:
         for name in set(OURS) - {"migrate"}:
             running.enter_context(host.running(name))
-        wait_until(lambda: status_of(f"{host.url}/readyz") == 200, 120)
+        wait_until(lambda: status_of(f"{host.url}/readyz") == 200, 240)
         for name in set(OURS) - {"migrate"}:
-            wait_until(lambda name=name: host.is_healthy(name), 120)
+            wait_until(lambda name=name: host.is_healthy(name), 240)
 
         key = host.run(SERVICES["web"], ["lamella", "keys", "create", "--role", "admin"]).stdout.split()[-1]
         event = {
@@ -154,7 +154,7 @@ def test_the_commands_of_the_file_make_a_working_installation(host: Host, wait_u
         assert receipt["accepted"] == 1, receipt
         training = {"kind": "popularity", "name": "popularity", "hyperparameters": {}, "seed": 1}
         run = host.ask("/v1/admin/trainings", key, training)
-        wait_until(lambda: host.ask(f"/v1/admin/trainings/{run['id']}", key)["status"] in {"failed", "done"}, 60)
+        wait_until(lambda: host.ask(f"/v1/admin/trainings/{run['id']}", key)["status"] in {"failed", "done"}, 180)
         finished = host.ask(f"/v1/admin/trainings/{run['id']}", key)
         assert finished["status"] == "failed", "an empty record has nothing to learn from"
-        wait_until(lambda: host.ask("/v1/admin/record/counts", key)["quarantine"] == 1, 30)
+        wait_until(lambda: host.ask("/v1/admin/record/counts", key)["quarantine"] == 1, 120)

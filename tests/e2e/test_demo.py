@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,7 @@ from lamella.testing.servers import postgresql, valkey
 
 pytestmark = pytest.mark.slow
 
-SECONDS = 400
+SECONDS = 1_200
 SMALL = ("--users", "250", "--days", "4", "--seed", "5")
 EXPERIMENTS = {"recall-mf": "recall", "rank-textcnn": "ranking", "layout-aa": "presentation"}
 
@@ -89,14 +89,15 @@ def test_killing_worker_and_web_process_in_the_middle_of_the_traffic_loses_nothi
             victims = pids_of(data_dir, words)
             assert victims, words
             for pid in victims:
-                os.kill(pid, signal.SIGKILL)
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             time.sleep(0.5)
         assert process.wait(SECONDS) == 0, output.read_text()
     printed = output.read_text()
     assert "worker: started again" in printed
     assert "web: started again" in printed
     check_report(out, "sqlite")
-    assert not pids_of(data_dir, "lamella")
+    wait_until(lambda: not pids_of(data_dir, "lamella"), 60)
 
 
 def test_the_demo_runs_unchanged_on_postgresql_and_a_given_broker_and_refuses_to_run_there_twice(tmp_path: Path):
@@ -116,5 +117,5 @@ def test_the_demo_runs_unchanged_on_postgresql_and_a_given_broker_and_refuses_to
 
 def test_an_impossible_wish_is_one_sentence_and_exit_code_two(tmp_path: Path):
     with demo(tmp_path, "--users", "3", "--days", "2") as (process, output):
-        assert process.wait(60) == 2
+        assert process.wait(120) == 2
     assert output.read_text().startswith("error: --users 3 is less than 50")

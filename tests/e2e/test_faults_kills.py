@@ -2,6 +2,7 @@
 
 import random
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from lamella.services.keys import CACHE_SECONDS
 from lamella.testing.cluster import cluster
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]
+
+Wait = Callable[[Callable[[], object], float], float]
 
 NAMES = ("web", "worker", "beat", "broker", "store")
 
@@ -45,7 +48,7 @@ def test_twenty_kills_of_each_process_lose_and_double_nothing(tmp_path: Path) ->
     kill_each(tmp_path / "lab", rounds=20, seed=20)
 
 
-def test_while_the_store_is_away_lists_and_events_go_on(tmp_path: Path) -> None:
+def test_while_the_store_is_away_lists_and_events_go_on(tmp_path: Path, wait_until: Wait) -> None:
     rng = random.Random(7)
     with cluster() as store, laboratory(tmp_path / "lab", cluster=store) as lab:
         with lab.load():
@@ -55,10 +58,8 @@ def test_while_the_store_is_away_lists_and_events_go_on(tmp_path: Path) -> None:
                 time.sleep(0.2)
             # Longer than a key is remembered without asking the store.
             time.sleep(2 * CACHE_SECONDS)
-            acknowledged = len(lab.ledger.slates), len(lab.ledger.events)
-            time.sleep(2.0)
+            ledger, slates, events = lab.ledger, len(lab.ledger.slates), len(lab.ledger.events)
+            wait_until(lambda: len(ledger.slates) > slates and len(ledger.events) > events, 90)
             assert not store.is_up()
-            assert len(lab.ledger.slates) > acknowledged[0]
-            assert len(lab.ledger.events) > acknowledged[1]
             lab.progress()
         lab.audit("PostgreSQL away under load")

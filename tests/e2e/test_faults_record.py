@@ -4,6 +4,7 @@ import random
 import resource
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -17,7 +18,7 @@ from e2e.fault_lab import Lab, laboratory
 from lamella.adapters.sql.engine import writing
 from lamella.adapters.sql.schema import inbox, quarantine
 from lamella.testing.cluster import cluster, tree
-from lamella.testing.ledger import Event
+from lamella.testing.ledger import Event, Ledger
 from lamella.testing.proxies import Mode, proxy
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]
@@ -97,11 +98,15 @@ def test_answers_lost_after_the_commit_are_asked_for_again_with_the_same_ids(lab
     parts = urlsplit(lab.urls[0])
     before = lab.ledger.repeats
     with proxy(parts.hostname or "", parts.port or 0) as between:
-        with lab.load(3, url=f"http://127.0.0.1:{between.port}", timeout_seconds=0.5):
+        with lab.load(3, url=f"http://127.0.0.1:{between.port}", timeout_seconds=2.0):
             for mode in (Mode.HANG, Mode.CUT, Mode.REFUSE):
                 lab.progress(5)
+                lost, repeats = between.lost, lab.ledger.repeats
                 between.mode = mode
-                time.sleep(0.8)
+                if mode is Mode.REFUSE:
+                    lab.heal_until(lambda n=repeats: lab.ledger.repeats > n, "a request to be refused")
+                else:
+                    lab.heal_until(lambda n=lost: between.lost > n, "an answer to be lost")
                 between.mode = Mode.OPEN
         lost = between.lost
     assert lost >= 2
@@ -109,19 +114,32 @@ def test_answers_lost_after_the_commit_are_asked_for_again_with_the_same_ids(lab
     lab.audit(f"{lost} answers swallowed after the commit")
 
 
-def test_a_full_disk_refuses_what_it_cannot_keep_and_loses_nothing(lab: Lab) -> None:
+def test_a_full_disk_refuses_what_it_cannot_keep_and_loses_nothing(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     """No file of the store grows any more (RLIMIT_FSIZE, which asks for no rights), and then grows again.
 
     PostgreSQL has a disk of its own: the journal goes on taking what is shown meanwhile.
     """
-    with lab.load():
+    refused, repeated = Counter[int](), Ledger.repeated
+
+    def count(ledger: Ledger) -> None:
+        refused[threading.get_ident()] += 1
+        repeated(ledger)
+
+    monkeypatch.setattr(Ledger, "repeated", count)
+    with lab.load(4):
         lab.progress()
         _fill(lab)
-        time.sleep(1.0)
-        stored = len(lab.ledger.slates)
+        before = refused.copy()
         if lab.cluster is not None:
+            time.sleep(1.0)
             lab.progress()
         else:
+            # What a reader asked before the limit has been answered when it was refused twice since.
+            lab.heal_until(
+                lambda: len(refused) == 4 and all(refused[each] > before[each] + 1 for each in refused),
+                "each reader to be refused",
+            )
+            stored = len(lab.ledger.slates)
             time.sleep(0.5)
             assert len(lab.ledger.slates) == stored, "acknowledged on a full disk"
         assert not any(each.process is None or each.process.poll() for each in lab.webs), "a web process ended"

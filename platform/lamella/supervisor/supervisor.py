@@ -64,7 +64,7 @@ class Supervisor:
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
         self._thread.start()
 
-    def wait_ready(self, timeout_seconds: float = 60.0, *, give_up: Callable[[], bool] = lambda: False) -> None:
+    def wait_ready(self, timeout_seconds: float = 180.0, *, give_up: Callable[[], bool] = lambda: False) -> None:
         """Returns when every child does its work, or early where `give_up` says so.
 
         Raises Unavailable with the child's own sentence where one cannot start (everything is stopped by then) or

@@ -37,7 +37,7 @@ def made(service, folder, **options):
     return InProcessClient(service.url, service.key, folder, **options)
 
 
-def until(holds, seconds=10.0):
+def until(holds, seconds=60.0):
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, "it did not happen in time"

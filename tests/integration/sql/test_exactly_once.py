@@ -1,3 +1,4 @@
+import math
 import random
 import subprocess
 import sys
@@ -27,10 +28,11 @@ COLUMNS = ("slates", "impressions", "clicks", "read_seconds", "completion", "com
 
 
 @contextmanager
-def ingesting(url: str, *, limit: int) -> Iterator[subprocess.Popen[str]]:
-    """A process that ingests, killed with -9 at the end of the block."""
+def ingesting(url: str, *, limit: int, most: float = math.inf) -> Iterator[subprocess.Popen[str]]:
+    """A process that ingests, so many times at most, killed with -9 at the end of the block."""
     script = Path(__file__).with_name("ingester.py")
-    process = subprocess.Popen([sys.executable, str(script), url, str(limit)], stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, str(script), url, str(limit), str(most)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     with process:
         try:
             assert process.stdout is not None
@@ -84,7 +86,7 @@ def test_kill_9_in_the_middle_of_an_ingest_loses_nothing_and_doubles_nothing(eng
     store = SqlRecordStore(engine)
     left = len(batches)
     for _ in range(8):
-        with ingesting(full_url(engine), limit=len(batches) // 25):
+        with ingesting(full_url(engine), limit=len(batches) // 25, most=2):
             while store.counts()["inbox"] == left:
                 time.sleep(0.002)
             time.sleep(rng.uniform(0, 0.03))

@@ -149,12 +149,16 @@ def test_work_is_done_while_the_server_lets_the_caller_wait(pg_engine):
 
     def work():
         done.append(len(done))
+        if len(done) == 5:
+            holder.exec_driver_sql("SELECT pg_advisory_unlock(7)")
         return len(done) < 5
 
-    with pg_engine.connect() as connection:
+    with pg_engine.connect() as holder, pg_engine.connect() as connection:
+        holder.exec_driver_sql("SELECT pg_advisory_lock(7)")
+        connection.exec_driver_sql("SET LOCAL lock_timeout = '60s'")
         driver = connection.connection.driver_connection
         sender = Sender(driver, work)
-        sender.send("SELECT pg_sleep(0.2)")
+        sender.send("SELECT pg_advisory_lock(7)")
         assert done == []
         sender.settle()
         # Each wait asks once more whether there is anything to do by now.

@@ -26,18 +26,18 @@ def test_a_writer_of_another_thread_waits_for_its_turn(sqlite_database_url: str)
     def first() -> None:
         with writing(engine):
             inside.set()
-            leave.wait(10)
+            leave.wait(120)
             order.append("first")
 
     def second() -> None:
-        inside.wait(10)
+        inside.wait(120)
         with writing(engine):
             order.append("second")
 
     threads = [threading.Thread(target=each) for each in (first, second)]
     for each in threads:
         each.start()
-    inside.wait(10)
+    inside.wait(120)
     assert order == []
     leave.set()
     for each in threads:

@@ -150,7 +150,7 @@ def make_lab(*, settings: Settings | None = None, readiness: tuple[ReadinessChec
         recommending=Recommending(
             snapshots=snapshots,
             previews=previews,
-            cascade=Cascade(recommender, deadline_seconds=1.0),
+            cascade=Cascade(recommender, deadline_seconds=60.0),
             journal=record,
             clock=clock,
             new_id=map("request-{}".format, itertools.count(1)).__next__,

@@ -13,6 +13,7 @@ from typing import Any
 
 import orjson
 import pytest
+from redis import Redis
 
 from lamella.bootstrap.journals import leftovers_of
 from lamella.bootstrap.stores import stores
@@ -38,11 +39,11 @@ class Web:
         headers = {"Authorization": f"Bearer {self.keys[role]}", "Content-Type": "application/json"}
         data = None if body is None else orjson.dumps(body)
         request = urllib.request.Request(self.url + path, data=data, headers=headers, method=method)
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return bytes(answer.read())
 
     def wait(self) -> None:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while not self._is_ready():
             assert self.process.poll() is None
             assert time.monotonic() < deadline
@@ -94,6 +95,8 @@ def web(settings: Settings, keys: dict[str, str]) -> Iterator[Web]:
 
 @pytest.fixture
 def settings(database_url: str, redis_url: str, tmp_path: Path) -> Settings:
+    with Redis.from_url(redis_url) as client:
+        client.flushdb()
     return Settings(
         data_dir=tmp_path, database_url=database_url, redis_url=redis_url, port=free_port(), log_level="warning"
     )
@@ -125,7 +128,7 @@ def test_a_process_that_is_told_to_end_forwards_what_waits(settings: Settings, k
     with web(settings, keys) as server:
         server.send("one")
         server.process.send_signal(signal.SIGTERM)
-        server.process.wait(30)
+        server.process.wait(120)
     assert list((settings.data_dir / "journal").iterdir()) == []
     assert waiting(settings)["inbox"] == EVENTS
 

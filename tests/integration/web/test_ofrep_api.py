@@ -5,6 +5,7 @@ import re
 import pytest
 
 from lamella.experiments.document import layer_from_document, parameter_from_document
+from lamella.services import rates
 
 CONTEXT = {"targetingKey": "reader-1", "country": "CN"}
 FLAGS = ["recall.model", "recall.count", "rank.model", "slate.size"]
@@ -182,10 +183,11 @@ def test_a_key_may_come_as_the_protocol_names_it(lab):
     assert answer.status_code == 200
 
 
-def test_a_key_that_asks_too_often_is_told_when_to_come_back(make):
+def test_a_key_that_asks_too_often_is_told_when_to_come_back(make, monkeypatch):
     from lamella.config import Settings
 
-    lab = make(settings=Settings(ofrep_rate_per_second=0.2))
+    monkeypatch.setattr(rates, "BURST_SECONDS", 20_000.0)  # two at once, and none comes back for hours
+    lab = make(settings=Settings(ofrep_rate_per_second=0.0001))
     answers = [one(lab) for _ in range(4)]
     assert [each.status_code for each in answers] == [200, 200, 429, 429]
     failure(answers[-1], 429, "GENERAL")

@@ -93,7 +93,7 @@ def test_a_link_to_what_is_over_or_killed_says_so(running):
 def test_links_are_limited_by_address(make):
     from lamella.config import Settings
 
-    lab = make(settings=Settings(rate_per_second=0.1))
+    lab = make(settings=Settings(rate_per_second=0.0001))
     answers = [opened(lab, "x") for _ in range(3)]
     assert [each.status_code for each in answers] == [403, 429, 429]
     assert "Retry-After" in answers[-1].headers

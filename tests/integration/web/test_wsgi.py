@@ -24,6 +24,8 @@ LATER = {
     "lamella.web.operation_models",
 }
 """What only administration needs: serving does not wait for its import."""
+MOST_MODULES = 1_350
+"""A start costs a millisecond and more a module, on whatever machine; it had 1,182 of them when this was written."""
 
 
 def test_the_secret_is_made_once_and_readable_by_its_owner_only(tmp_path):
@@ -53,13 +55,13 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_web_process_starts_within_two_seconds_and_without_the_heavy_libraries(tmp_path, sqlite_database_url):
+def test_a_web_process_starts_with_few_modules_and_without_the_heavy_libraries(tmp_path, sqlite_database_url):
     program = textwrap.dedent("""
-        import json, sys, time
+        import json, sys
         from lamella.web.wsgi import create
         app = create()
         health = app.test_client().get("/readyz")
-        print(json.dumps([health.status_code, time.process_time(), sorted(sys.modules)]))
+        print(json.dumps([health.status_code, sorted(sys.modules)]))
     """)
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("LAMELLA_")},
@@ -68,16 +70,10 @@ def test_a_web_process_starts_within_two_seconds_and_without_the_heavy_libraries
         "LAMELLA_DATA_DIR": str(tmp_path / "data"),
         "LAMELLA_LOG_LEVEL": "error",
     }
-    seconds = []
-    for _ in range(3):
-        done = subprocess.run(
-            [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
-        )
-        status, cpu_seconds, imported = json.loads(done.stdout.splitlines()[-1])
-        seconds.append(cpu_seconds)
-        # The broker is away, and is not required.
-        assert status == 200
-        modules = {name.split(".")[0] for name in imported} | set(imported)
-        assert modules.isdisjoint(HEAVY | LATER), modules & (HEAVY | LATER)
-    # Time of the processor, not of the clock: the machine that runs the tests has other work.
-    assert min(seconds) < 2.0
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    status, imported = json.loads(done.stdout.splitlines()[-1])
+    # The broker is away, and is not required.
+    assert status == 200
+    modules = {name.split(".")[0] for name in imported} | set(imported)
+    assert modules.isdisjoint(HEAVY | LATER), modules & (HEAVY | LATER)
+    assert len(imported) < MOST_MODULES

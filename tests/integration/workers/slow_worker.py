@@ -1,4 +1,4 @@
-"""A worker with one more task, which takes a while: for tests that kill it. Run as a program."""
+"""A worker with one more task, which lasts as long as a test wants: for tests that kill it. Run as a program."""
 
 import os
 import socket
@@ -10,12 +10,13 @@ from lamella.config import Settings
 from lamella_workers.app import create_worker_app
 
 
-def note(path: str, seconds: float) -> None:
-    """Append the pid to the file, stay busy for `seconds`, append "done"."""
+def note(path: str, gate: str) -> None:
+    """Append the pid to the file, stay busy until there is a file `gate`, append "done"."""
     with Path(path).open("a", encoding="utf-8") as log:
         log.write(f"{os.getpid()}\n")
         log.flush()
-        time.sleep(seconds)
+        while not Path(gate).exists():
+            time.sleep(0.02)
         log.write("done\n")
 
 

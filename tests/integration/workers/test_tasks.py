@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redis import Redis
 from structlog.testing import capture_logs
 
 from lamella.adapters.redis.turns import Turns
@@ -40,6 +41,8 @@ NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 
 @pytest.fixture
 def settings(database_url: str, redis_url: str, tmp_path: Path) -> Settings:
+    with Redis.from_url(redis_url) as client:
+        client.flushdb()
     return Settings(data_dir=tmp_path, database_url=database_url, redis_url=redis_url)
 
 

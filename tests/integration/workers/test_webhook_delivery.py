@@ -82,7 +82,7 @@ def configuring(engine, clock) -> Configuring:
 
 
 def delivering(store, clock, *, private=True) -> Delivering:
-    return Delivering(store, HttpSender(private_addresses=private, timeout_seconds=2), clock)
+    return Delivering(store, HttpSender(private_addresses=private, timeout_seconds=60), clock)
 
 
 def test_a_change_reaches_the_receiver_once_and_signed(store, clock, configuring, receiver):

@@ -96,7 +96,7 @@ def service() -> Iterator[Service]:
 
 @pytest.fixture
 def client(service: Service) -> Iterator[RemoteClient]:
-    made = RemoteClient(service.url, "lam_key", timeout_seconds=5, patience_seconds=10)
+    made = RemoteClient(service.url, "lam_key", timeout_seconds=60, patience_seconds=60)
     yield made
     made.close()
 

@@ -4,6 +4,8 @@ import os
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
 from lamella.services.ids import new_id
 
 
@@ -21,6 +23,7 @@ def test_no_name_comes_twice_from_threads() -> None:
     assert len(set(names)) == 16_000
 
 
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_child_gives_other_names_than_its_parent() -> None:
     new_id()
     reading, writing = os.pipe()

@@ -38,7 +38,7 @@ class Bench:
         self.open.set()
 
     def call(self, model: str) -> Scored:
-        self.open.wait(5)
+        self.open.wait(60)
         if isinstance(self.answer, Exception):
             raise self.answer
         return listed(*self.answer, model=model)
@@ -51,7 +51,7 @@ class Bench:
         self.shadowing.offer(answered)
 
     def record(self) -> ShadowRecord:
-        assert self.shadowing.wait()
+        assert self.shadowing.wait(60)
         self.shadowing.flush()
         return self.store.read("mf@2")
 
@@ -59,6 +59,7 @@ class Bench:
 def test_a_shadow_is_asked_what_was_answered_and_compared_with_it() -> None:
     bench = Bench()
     bench.offer()
+    assert bench.shadowing.wait(60)
     bench.answer = ("c", "d")
     bench.offer(seed="r2")
     (total,) = bench.record().totals
@@ -70,6 +71,7 @@ def test_a_shadow_is_asked_what_was_answered_and_compared_with_it() -> None:
 def test_coverage_is_the_share_of_its_items_in_its_slates_so_far() -> None:
     bench = Bench()
     bench.offer()
+    assert bench.shadowing.wait(60)
     bench.answer = ("c", "a")
     bench.offer()
     document = shadow_document("mf@2", bench.record())
@@ -81,7 +83,7 @@ def test_its_share_of_the_requests_is_decided_by_their_ids() -> None:
     bench.shadowing.follow([replace(SHADOW, share=0.25), LIVE])
     for number in range(400):
         bench.offer(seed=f"r{number}")
-        assert bench.shadowing.wait()
+        assert bench.shadowing.wait(60)
     (total,) = bench.record().totals
     assert total.requests == pytest.approx(100, abs=4 * (400 * 0.25 * 0.75) ** 0.5)
 
@@ -99,6 +101,7 @@ def test_what_is_wrong_with_a_shadow_is_counted_and_nothing_else() -> None:
     for fault in (ModelFailed("NaN"), RuntimeError("boom")):
         bench.answer = fault
         bench.offer()
+        assert bench.shadowing.wait(60)
     (total,) = bench.record().totals
     assert (total.requests, total.errors, total.compared) == (2, 2, 0)
     (comparison,) = shadow_document("mf@2", bench.record())["comparisons"]  # type: ignore[misc]
@@ -121,7 +124,7 @@ def test_sums_wait_here_while_the_store_is_away_and_are_added_to_those_of_others
     here, there = Bench(store), Bench(store)
     here.offer()
     there.offer()
-    assert here.shadowing.wait()
+    assert here.shadowing.wait(60)
     store.down = StoreUnavailable("away")
     with pytest.raises(StoreUnavailable):
         here.shadowing.flush()

@@ -12,7 +12,7 @@ from lamella.supervisor.child import Child, Program
 
 
 def program(
-    log: Path, *command: str, patience_seconds: float = 5.0, is_ready: Callable[[], bool] = lambda: True
+    log: Path, *command: str, patience_seconds: float = 60.0, is_ready: Callable[[], bool] = lambda: True
 ) -> Program:
     return Program(
         name="probe",
@@ -24,11 +24,11 @@ def program(
     )
 
 
-def python(log: Path, code: str, *, patience_seconds: float = 5.0) -> Child:
+def python(log: Path, code: str, *, patience_seconds: float = 60.0) -> Child:
     return Child(program(log, sys.executable, "-c", code, patience_seconds=patience_seconds))
 
 
-def wait_until(claim: Callable[[], object], seconds: float = 10.0) -> None:
+def wait_until(claim: Callable[[], object], seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not claim():
         assert time.monotonic() < deadline, "waited in vain"

