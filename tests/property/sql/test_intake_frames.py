@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import orjson
 import pytest
 from hypothesis import given, settings
@@ -92,6 +93,16 @@ def test_traffic_is_framed_without_looking_at_a_single_record():
     assert Slates.of([each for each in documents if each["kind"] == "slate"]).fits()
     assert Events.of([each for each in documents if each["kind"] != "slate"]).fits()
     check(*(encode(records[at : at + 50]) for at in range(0, len(records), 50)))
+
+
+def test_events_are_told_as_they_were_written():
+    records = [each for each in traffic(random.Random(4), slates=60) if not isinstance(each, Slate)]
+    records.append(Custom(event_id="custom-1", unit="reader-1", time=NOW, name="revenue", value=-2.5))
+    batch = encode(records)
+    frame = Intake.of([batch]).events
+    assert frame.documents(np.arange(len(records))) == orjson.loads(batch)
+    assert frame.documents(np.array([7, 2])) == [orjson.loads(batch)[row] for row in (7, 2)]
+    assert frame.documents(np.array([], dtype=np.int64)) == []
 
 
 def test_what_is_parsed_in_parts_is_what_is_parsed_at_once(monkeypatch):

@@ -15,6 +15,7 @@ from lamella.adapters.sql.columns import (
     are_texts,
     floats,
     joined,
+    kept,
     only,
     plain,
     taken,
@@ -119,14 +120,25 @@ class Events:
             frame.extras[kind] = tuple(_packed(taken(joined(column), order)) for column in extras)
         return frame
 
-    def document(self, row: int) -> dict[str, Any]:
-        """The event as a batch has it."""
-        kind, moment = self.kinds[row], _EPOCH + timedelta(microseconds=int(self.micros[row]))
-        texts = zip(_TEXTS, (self.event_ids, self.units, self.request_ids, self.items), strict=True)
-        (at,) = np.flatnonzero(self.rows[kind] == row).tolist()
-        extras = zip(EXTRAS[kind], (plain(column)[at] for column in self.extras[kind]), strict=True)
-        common = {name: column[row].as_py() for name, column in texts}
-        return {"kind": kind, "time": moment.isoformat(), **common, **dict(extras)}
+    def documents(self, rows: Integers) -> list[dict[str, Any]]:
+        """The events of these rows, as a batch has them."""
+        extras: dict[int, dict[str, Any]] = {}
+        for kind, mine in self.rows.items():
+            is_wanted = np.isin(mine, rows)
+            columns = [plain(kept(column, is_wanted)) for column in self.extras[kind]]
+            for row, *values in zip(mine[is_wanted].tolist(), *columns, strict=True):
+                extras[row] = dict(zip(EXTRAS[kind], values, strict=True))
+        of_all = (self.event_ids, self.units, self.request_ids, self.items)
+        texts = zip(*(plain(taken(column, rows)) for column in of_all), strict=True)
+        return [
+            {
+                "kind": self.kinds[row],
+                "time": (_EPOCH + timedelta(microseconds=at)).isoformat(),
+                **dict(zip(_TEXTS, common, strict=True)),
+                **extras[row],
+            }
+            for row, at, common in zip(rows.tolist(), self.micros[rows].tolist(), texts, strict=True)
+        ]
 
     def fits(self) -> bool:
         """Whether every event keeps the contract, so that reading it by itself would change nothing."""

@@ -135,10 +135,9 @@ class Ingest:
         is_new = self._receiving.receive(event_receipt, digests, is_sound, {})
         if not is_new.all():
             self.duplicate += Counter(compress(events.kinds, (~is_new).tolist()))
-        refused = {
-            digests.values[row].item(): Refusal(document=events.document(row), why=_why(served, rows[row]))
-            for row in np.flatnonzero(is_new & ~is_sound).tolist()
-        }
+        wrong = np.flatnonzero(is_new & ~is_sound)
+        found = zip(digests.values[wrong].tolist(), events.documents(wrong), rows[wrong].tolist(), strict=True)
+        refused = {digest: Refusal(document=document, why=_why(served, row)) for digest, document, row in found}
         arms = np.append(served.arms, _NO_ARM)[rows]
         return _Chosen(is_new & is_sound, arms, refused)
 

@@ -1,15 +1,17 @@
 """The slates that feedback may name, as columns. Only who ingests imports this: it needs Arrow."""
 
 from collections.abc import Mapping
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from lamella.adapters.sql.arrays import joined, strings
 from lamella.adapters.sql.columns import Column, Integers
 
-UNKNOWN = -1
+UNKNOWN: Final = -1
 """The row of a slate that nobody knows."""
 
 
@@ -42,8 +44,7 @@ class Served:
         found: list[str] = missing.unique().to_pylist()
         return found
 
-    def are_of(self, rows: Integers, units: Column) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
+    def are_of(self, rows: Integers, units: Column) -> NDArray[np.bool_]:
         """Whether the unit of the slate in each row is this one; not where the slate is UNKNOWN."""
-        is_known = rows != UNKNOWN
-        theirs = self.units.take(pa.array(rows, mask=~is_known))
+        theirs = self.units.take(pa.array(rows, mask=rows == UNKNOWN))
         return np.asarray(pc.fill_null(pc.equal(theirs, units), False))  # noqa: FBT003 - what null becomes

@@ -94,8 +94,9 @@ class Totals:
         """Counts exposures without a slate: totals of zero, so that the unit takes part in the analysis."""
         from lamella.adapters.sql.arrays import strings
 
-        each = np.arange(len(exposed))
-        self._blocks.append(_Block(strings(units), arms, micros, [], [(one,) for one in exposed], each))
+        distinct = {each: number for number, each in enumerate(dict.fromkeys(exposed))}
+        combination = np.array([distinct[each] for each in exposed], dtype=np.int64)
+        self._blocks.append(_Block(strings(units), arms, micros, [], [(each,) for each in distinct], combination))
 
     def add_events(self, kind: str, units: Column, arms: Integers, micros: Integers, extras: Sequence[Column]) -> None:
         """Counts events of a kind under the arms of their slates, on their own days."""
