@@ -1,6 +1,8 @@
 import os
 import socket
 import sqlite3
+import threading
+import time
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -10,6 +12,7 @@ import sqlalchemy as sa
 from lamella.adapters.sql.engine import create_engine, look, snapshot, writing
 from lamella.adapters.sql.schema import item
 from lamella.errors import InvalidSettings, StoreNotMigrated, StoreUnavailable
+from lamella.testing.proxies import Mode, proxy
 
 AT = datetime(2026, 3, 2, 8, 0, 0, 123456, tzinfo=UTC)
 VALUES = {"key": "i", "title": "t", "published_at": AT, "attributes": {}}
@@ -154,6 +157,69 @@ def test_a_writer_that_finds_the_file_locked_for_too_long_is_told_so(sqlite_data
     with pytest.raises(StoreUnavailable, match="locked"), writing(engine):
         pass
     holder.close()
+    engine.dispose()
+
+
+@pytest.fixture
+def between(pg_database_url):
+    url = sa.make_url(pg_database_url)
+    with proxy(url.host, url.port or 5432) as made:
+        made.url = url.set(host="127.0.0.1", port=made.port).render_as_string(hide_password=False)
+        yield made
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    monkeypatch.setattr("lamella.adapters.sql.silence.ANSWER_SECONDS", 2.0)
+
+
+def one(connection):
+    return connection.exec_driver_sql("SELECT 1").scalar()
+
+
+@pytest.mark.usefixtures("impatient")
+def test_who_looks_something_up_does_not_wait_for_a_server_that_says_nothing(between, monkeypatch):
+    engine, asked = create_engine(between.url), []
+    assert look(engine, one) == 1
+    monkeypatch.setattr("lamella.adapters.sql.silence.REST_SECONDS", 3600)
+    between.mode = Mode.HANG
+    with pytest.raises(StoreUnavailable):
+        look(engine, lambda connection: asked.append(1) or one(connection))
+    with pytest.raises(StoreUnavailable, match="says nothing"):
+        look(engine, asked.append)
+    assert asked == [1], "it was asked although it says nothing"
+    engine.dispose()
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_server_that_speaks_again_is_asked_again(between, monkeypatch):
+    engine = create_engine(between.url)
+    assert look(engine, one) == 1
+    monkeypatch.setattr("lamella.adapters.sql.silence.REST_SECONDS", 0.0)
+    between.mode = Mode.HANG
+    with pytest.raises(StoreUnavailable):
+        look(engine, one)
+    between.mode = Mode.OPEN
+    assert [look(engine, one) for _ in range(3)] == [1, 1, 1]
+    engine.dispose()
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_connection_that_says_nothing_is_replaced_before_it_is_used(between):
+    engine = create_engine(between.url)
+    assert look(engine, one) == 1
+    between.mode = Mode.HANG
+
+    def open_again():
+        while not between.lost:
+            time.sleep(0.01)
+        between.mode = Mode.OPEN  # what was asked before gets no answer
+
+    opener = threading.Thread(target=open_again, daemon=True)
+    opener.start()
+    with engine.connect() as connection:
+        assert one(connection) == 1
+    opener.join()
     engine.dispose()
 
 

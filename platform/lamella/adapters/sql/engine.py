@@ -12,7 +12,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -22,6 +22,7 @@ from sqlalchemy import event
 
 from lamella.adapters.sql.queue import turn
 from lamella.adapters.sql.schema import REVISION
+from lamella.adapters.sql.silence import Rest, watched
 from lamella.errors import InvalidSettings, StoreNotMigrated, StoreUnavailable
 
 SQLITE_WAIT_SECONDS: Final = 30.0
@@ -38,6 +39,7 @@ _GONE: Final = {
 _WRITING: Final = "lamella_writing"
 _look_out: Final = threading.local()
 T = TypeVar("T")
+_rests: Final["weakref.WeakKeyDictionary[sa.Engine, Rest]"] = weakref.WeakKeyDictionary()
 _engines: Final[weakref.WeakSet[sa.Engine]] = weakref.WeakSet()
 
 
@@ -66,14 +68,27 @@ def look(engine: sa.Engine, read: Callable[[sa.Connection], T]) -> T:
     """What `read` finds with one statement, in as few round trips as can be: requests wait for it.
 
     On PostgreSQL nothing asks first whether the connection lives, and no BEGIN and ROLLBACK stand around the statement;
-    one that has died in the pool costs a second try. Raises StoreUnavailable or StoreNotMigrated.
+    one that has died in the pool costs a second try. A server that says nothing is left alone for a while. Raises
+    StoreUnavailable or StoreNotMigrated.
     """
-    if is_postgresql(engine):
+    if not is_postgresql(engine):
+        with engine.connect() as connection:
+            return read(connection)
+    with _rests.setdefault(engine, Rest()).asking() as is_silent:
         # A server that cannot be connected to is not asked twice: it may be silent for seconds.
-        with _unasked(engine) as connection, suppress(StoreUnavailable):
-            return read(connection.execution_options(isolation_level="AUTOCOMMIT"))
-    with engine.connect() as connection:
-        return read(connection)
+        with _unasked(engine) as connection:
+            try:
+                with watched(_driver_of(connection)):
+                    return read(connection.execution_options(isolation_level="AUTOCOMMIT"))
+            except StoreUnavailable:
+                if is_silent():
+                    raise
+        with engine.connect() as connection, watched(_driver_of(connection)):
+            return read(connection)
+
+
+def _driver_of(connection: sa.Connection) -> Any:
+    return connection.connection.driver_connection
 
 
 def _unasked(engine: sa.Engine) -> sa.Connection:
@@ -161,7 +176,8 @@ def _check_life(dialect: sa.Dialect, connection: Any, _record: object, _proxy: o
     if getattr(_look_out, "is_off", False):
         return
     try:
-        dialect.do_ping(connection)
+        with watched(connection):
+            dialect.do_ping(connection)
     except psycopg.Error as error:
         raise sa.exc.InvalidatePoolError from error
 
