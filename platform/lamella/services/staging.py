@@ -142,4 +142,6 @@ def _checked(to: str, share: float) -> Stage:
         raise InvalidInput(f"stage {to!r} is none of {', '.join(Stage)}") from None
     if stage in SHARED and not 0 < share <= 1:
         raise InvalidInput(f"share={share:g}: a {stage} takes a share of the traffic, over 0 up to 1")
+    if stage not in SHARED and share not in (0, 1):
+        raise InvalidInput(f"share={share:g}: only {' and '.join(sorted(SHARED))} take a share of the traffic")
     return stage

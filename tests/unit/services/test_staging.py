@@ -96,7 +96,7 @@ def test_moving_to_where_it_stands_changes_nothing(bench: Bench) -> None:
 @pytest.mark.parametrize("stage", ["candidate", "shadow", "canary", "retired"])
 def test_a_live_version_that_is_needed_keeps_its_stage(bench: Bench, stage: str) -> None:
     with pytest.raises(Conflict, match="mf@3 is"):
-        bench.staging.move("mf@3", stage, share=0.5, author="ann")
+        bench.staging.move("mf@3", stage, share=1.0, author="ann")
     assert bench.stages()["mf@3"] == "live"
 
 
@@ -105,7 +105,9 @@ def test_a_live_version_that_nothing_names_may_retire(bench: Bench) -> None:
     assert bench.staging.move("other@1", "retired", author="ann").stage == "retired"
 
 
-@pytest.mark.parametrize(("stage", "share"), [("boss", 0.0), ("canary", 0.0), ("shadow", 1.5), ("canary", -1.0)])
+@pytest.mark.parametrize(
+    ("stage", "share"), [("boss", 0.0), ("canary", 0.0), ("shadow", 1.5), ("canary", -1.0), ("live", 0.5)]
+)
 def test_a_bad_stage_or_share_is_refused(bench: Bench, stage: str, share: float) -> None:
     with pytest.raises(InvalidInput):
         bench.staging.move("mf@2", stage, share=share, author="ann")
