@@ -81,6 +81,9 @@ class Ingest:
         if waiting:
             events = self._new_events(waited.events, waited.event_digests, served)
             self._store_events(waited.events, events)
+            self.duplicate += Counter(
+                each.document["kind"] for digest, each in events.refused.items() if digest in refused
+            )
             refused |= events.refused
         if intake.exposures:
             self._store_exposures(intake.exposures)
