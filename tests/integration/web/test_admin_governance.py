@@ -29,8 +29,8 @@ def test_every_mutating_route_leaves_a_row_in_the_audit_log(lab):
         answer = lab.call(method, path, json={}, headers={"X-Request-Id": "walk"})
         (row,) = lab.call("GET", "/v1/admin/audit?limit=1").json["audit"]
         # A unit may be erased, its trace in the log may not: it is named by its digest.
-        is_of_unit = rule.endswith("<path:unit>") and "experiments" not in rule
-        named = rule.replace("<path:unit>", digest_of_unit("nothing")) if is_of_unit else path
+        is_of_unit = rule.endswith("<text:unit>") and "experiments" not in rule
+        named = rule.replace("<text:unit>", digest_of_unit("nothing")) if is_of_unit else path
         assert (row["method"], row["route"], row["path"]) == (method, rule, named)
         assert (row["actor"], row["role"], row["address"], row["request"]) == ("admin", "admin", "127.0.0.1", "walk")
         assert row["status"] == answer.status_code
