@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from psycopg.adapt import Transformer
 from sqlalchemy.dialects import postgresql, sqlite
 
-from lamella.adapters.sql.columns import DAY_MICROS, Column, Integers
+from lamella.adapters.sql.columns import DAY_MICROS, Column, Integers, is_stretch
 from lamella.adapters.sql.engine import is_postgresql, unavailable
 from lamella.adapters.sql.sending import Sender, Work
 from lamella.adapters.sql.sqlite_bulk import SQLiteBulk
@@ -146,14 +146,14 @@ class PostgreSQLBulk:
     def claim(self, table: sa.Table, columns: Columns) -> bool:
         """Copies them in and lets the key refuse what is there, instead of looking first."""
         with self._telling():
-            self._sender.send("SAVEPOINT claim")
+            self._sender.send("SAVEPOINT claim", is_brief=True)
             try:
                 self.append(table, columns)
                 self._sender.settle()
             except psycopg.errors.UniqueViolation:
-                self._sender.send("ROLLBACK TO SAVEPOINT claim")
+                self._sender.send("ROLLBACK TO SAVEPOINT claim", is_brief=True)
                 return False
-            self._sender.send("RELEASE SAVEPOINT claim")
+            self._sender.send("RELEASE SAVEPOINT claim", is_brief=True)
         return True
 
     def run(self, statement: sa.Executable, *numbers: int) -> None:
@@ -176,8 +176,14 @@ class PostgreSQLBulk:
             yield from reading.load_rows(0, result.ntuples, tuple)
 
     def remove(self, column: sa.Column[Any], values: Sequence[Any]) -> int:
-        """One statement, whatever the number of values."""
-        return (self._ask(f"{_delete(column)} = ANY($1)", values).command_tuples or 0) if values else 0
+        """One statement, whatever the number of values; of numbers that follow each other their stretch."""
+        if not values:
+            return 0
+        if is_stretch(values):
+            result = self._ask(f"{_delete(column)} BETWEEN ($1)[1] AND ($1)[2]", [values[0], values[-1]])
+        else:
+            result = self._ask(f"{_delete(column)} = ANY($1)", values)
+        return result.command_tuples or 0
 
     def read(self, statement: str, *values: object) -> Sequence[Any]:
         """In the binary format: bytes would travel as text of twice the length."""
@@ -188,7 +194,8 @@ class PostgreSQLBulk:
 
     def stage(self, table: sa.Table) -> None:
         """Made with ON COMMIT DELETE ROWS: empty at the start of each transaction."""
-        self.run(_creating(table))
+        with self._telling():
+            self._sender.send(_script(_creating(table), "postgresql"), is_brief=True)
 
     def commit(self) -> None:
         """Waits for the disk, and works meanwhile."""

@@ -124,6 +124,11 @@ def kept(column: Column, mask: NDArray[np.bool_]) -> Column:
     return column.filter(mask) if hasattr(column, "filter") else list(compress(column, mask.tolist()))
 
 
+def is_stretch(values: Sequence[Any]) -> bool:
+    """Whether these are whole numbers of which each is the one before and one more."""
+    return bool(values) and type(values[0]) is int and list(values) == list(range(values[0], values[0] + len(values)))
+
+
 def plain(column: Column) -> Sequence[Any]:
     """The column as values of Python."""
     found: Sequence[Any] = column.tolist() if hasattr(column, "tolist") else column

@@ -16,7 +16,7 @@ from lamella.adapters.sql.columns import Column
 HEAD: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TAIL: Final = b"\xff\xff"
 _BLOCK: Final = 16_384
-"""Rows whose columns are packed at once: the first of many are sent before the last are packed."""
+"""Rows whose columns are packed at once. The first block is a chunk: the server waits for it."""
 _CHUNK: Final = 2_048
 """Rows that are sent at once: the server stores them while the next are built."""
 
@@ -34,15 +34,19 @@ def copy_stream(
     With `heads`, columns of the types `shared`, each of their rows stands before as many rows as `counts` says.
     """
     width = len(types) + len(shared)
-    before = _joined(_pieces(shared, heads, width)) if heads else None
     rows = np.repeat(np.arange(len(heads[0])), counts) if heads else None
     yield HEAD
-    for first in range(0, len(columns[0]), _BLOCK):
-        pieces = _pieces(types, [column[first : first + _BLOCK] for column in columns], None if heads else width)
-        if before is not None and rows is not None:
-            pieces.insert(0, before.take(pa.array(rows[first : first + _BLOCK])))
+    first, size = 0, _CHUNK
+    while first < len(columns[0]):
+        last = first + size
+        pieces = _pieces(types, [column[first:last] for column in columns], None if heads else width)
+        if rows is not None:
+            mine = rows[first:last]
+            before = _joined(_pieces(shared, [head[mine[0] : mine[-1] + 1] for head in heads], width))
+            pieces.insert(0, before.take(pa.array(mine - mine[0])))
         for start in range(0, len(pieces[0]), _CHUNK):
             yield _joined([piece.slice(start, _CHUNK) for piece in pieces]).buffers()[2]
+        first, size = last, _BLOCK
     yield TAIL
 
 

@@ -38,7 +38,7 @@ class Sender:
     def __init__(self, driver: "psycopg.Connection[Any]", work: Work | None = None) -> None:
         self._driver = driver
         self._work = work or _nothing
-        self._is_waiting = False
+        self._is_waiting = self._is_brief = False
 
     def copy(self, statement: str, parts: Iterable[Any]) -> None:
         """Sends a COPY and all its bytes, once the statement before has ended; the first of them are made before."""
@@ -51,12 +51,15 @@ class Sender:
                 copy.write(part)
         self._is_waiting = True
 
-    def send(self, statement: str, *numbers: int) -> None:
-        """Sends a statement with a number for each `?`, once the statement before has ended."""
+    def send(self, statement: str, *numbers: int, is_brief: bool = False) -> None:
+        """Sends a statement with a number for each `?`, once the statement before has ended.
+
+        One that `is_brief` has ended sooner than a step of work would: nothing is done meanwhile.
+        """
         self._begin()
         self._driver.pgconn.send_query(statement.replace("?", "{:d}").format(*numbers).encode())
         self._driver.wait(generators.send(self._driver.pgconn))
-        self._is_waiting = True
+        self._is_waiting, self._is_brief = True, is_brief
 
     def ask(self, statement: str, value: bytes, oid: int) -> "PGresult":
         """The answer to a statement with one parameter, which has the type `oid`; both are in the binary format."""
@@ -77,16 +80,18 @@ class Sender:
     def settle(self) -> None:
         """Waits until nothing is under way. Raises the driver's error if what was under way failed."""
         if self._is_waiting:
-            self._is_waiting = False
-            self._answers()
+            is_brief = self._is_brief
+            self._is_waiting = self._is_brief = False
+            self._answers(is_brief=is_brief)
 
     def _begin(self) -> None:
         self.settle()
         if not self._driver.autocommit and self._driver.info.transaction_status == TransactionStatus.IDLE:
             self._driver.execute(";")  # psycopg begins a transaction before it
 
-    def _answers(self) -> "list[PGresult]":
-        results: list[PGresult] = self.wait(generators.fetch_many(self._driver.pgconn))
+    def _answers(self, *, is_brief: bool = False) -> "list[PGresult]":
+        wait = self._driver.wait if is_brief else self.wait
+        results: list[PGresult] = wait(generators.fetch_many(self._driver.pgconn))
         for result in results:
             if result.status not in (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK):
                 raise error_from_result(result, encoding=self._driver.info.encoding)

@@ -12,7 +12,7 @@ import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
-from lamella.adapters.sql.columns import Column, Integers, plain
+from lamella.adapters.sql.columns import Column, Integers, is_stretch, plain
 from lamella.adapters.sql.engine import unavailable
 
 Columns: TypeAlias = Mapping[str, Column]
@@ -96,7 +96,7 @@ class SQLiteBulk:
     def remove(self, column: sa.Column[Any], values: Sequence[Any]) -> int:
         """One statement where whole numbers follow each other, otherwise one for each 10,000 values."""
         delete = f'DELETE FROM "{column.table.name}" WHERE "{column.name}"'  # noqa: S608
-        if values and isinstance(values[0], int) and list(values) == list(range(values[0], values[0] + len(values))):
+        if is_stretch(values):
             return int(self._execute(f"{delete} BETWEEN ? AND ?", (values[0], values[-1])).rowcount)
         parts = (tuple(values[start : start + _IN_LIMIT]) for start in range(0, len(values), _IN_LIMIT))
         return sum(self._execute(f"{delete} IN ({', '.join('?' * len(part))})", part).rowcount for part in parts)
