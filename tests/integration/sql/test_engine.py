@@ -199,6 +199,10 @@ def test_a_server_that_speaks_again_is_asked_again(between, monkeypatch):
     between.mode = Mode.HANG
     with pytest.raises(StoreUnavailable):
         look(engine, one)
+    # One that refuses has said something: it is no longer left alone.
+    between.mode = Mode.REFUSE
+    with pytest.raises(StoreUnavailable):
+        look(engine, one)
     between.mode = Mode.OPEN
     assert [look(engine, one) for _ in range(3)] == [1, 1, 1]
     engine.dispose()

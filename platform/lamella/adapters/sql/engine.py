@@ -59,6 +59,7 @@ def create_engine(url: str, *, pool_size: int = 8) -> sa.Engine:
         connect = {"application_name": "lamella", "options": "-c timezone=UTC", **_GONE}
         engine = sa.create_engine(target, pool_size=pool_size, max_overflow=pool_size, connect_args=connect)
         event.listen(engine, "checkout", partial(_check_life, engine.dialect))
+        _rests[engine] = Rest()
     event.listen(engine, "handle_error", _translate)
     _engines.add(engine)
     return engine
@@ -74,7 +75,7 @@ def look(engine: sa.Engine, read: Callable[[sa.Connection], T]) -> T:
     if not is_postgresql(engine):
         with engine.connect() as connection:
             return read(connection)
-    with _rests.setdefault(engine, Rest()).asking() as is_silent:
+    with _rests[engine].asking() as is_silent:
         # A server that cannot be connected to is not asked twice: it may be silent for seconds.
         with _unasked(engine) as connection:
             try:

@@ -19,7 +19,8 @@ from lamella.errors import StoreUnavailable
 
 ANSWER_SECONDS: Final = 5.0
 REST_SECONDS: Final = 5.0
-_LOOKS_PER_SECOND: Final = 4.0
+_PAUSE_SECONDS: Final = 0.25
+"""Between two rounds of the thread, which is for limits of seconds."""
 
 
 class _Watch:
@@ -54,7 +55,7 @@ class _Watch:
     def _run(self) -> None:
         while True:
             self._wanted.wait()
-            time.sleep(1 / _LOOKS_PER_SECOND)
+            time.sleep(_PAUSE_SECONDS)
             with self._lock:
                 if not self._waits:
                     self._wanted.clear()
@@ -90,13 +91,19 @@ class Rest:
             if began < self._until:
                 raise StoreUnavailable("the store says nothing; it is asked again within seconds")
             self._until = began + ANSWER_SECONDS + REST_SECONDS
+
+        def is_silent() -> bool:
+            return time.monotonic() - began >= ANSWER_SECONDS
+
+        until = 0.0
         try:
-            yield lambda: time.monotonic() - began >= ANSWER_SECONDS
+            yield is_silent
         except StoreUnavailable:
-            if time.monotonic() - began >= ANSWER_SECONDS:
-                self._until = time.monotonic() + REST_SECONDS
+            if is_silent():
+                until = time.monotonic() + REST_SECONDS
             raise
-        self._until = 0.0
+        finally:
+            self._until = until
 
 
 def _shut_down(driver: Any) -> None:
