@@ -262,6 +262,7 @@ def test_the_page_of_the_guide_records_what_it_says(site: Site, tab_maker: chrom
     tab = tab_maker.page(site.page)
     tab.click("[data-item=brief] a")
     tab.click("button")
+    # What it shows has to be seen for a second, and nothing on the page says that it was.
     time.sleep(5)
     tab.open("about:blank")
     wait_until(lambda: site.rows(read) and len(site.rows(custom)) == 2 and site.rows(click), 60)

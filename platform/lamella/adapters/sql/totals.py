@@ -39,8 +39,6 @@ stage_exposure: Final = sa.Table(
 
 _LAST_NOTE: Final = "SELECT coalesce(max(id), 0) FROM total_change"
 _NOTED: Final = ("unit", "arm", "day", *TOTALS)
-
-
 _Added: TypeAlias = Sequence[tuple[int, Integers | int]]
 
 
