@@ -17,7 +17,17 @@ from typing import Any, Final, TypeAlias
 import orjson
 
 from lamella.errors import InvalidEvent, InvalidInput
-from lamella.events.contract import Click, Custom, Event, Exposure, Impression, Interaction, Read, Slate
+from lamella.events.contract import (
+    Click,
+    Custom,
+    Event,
+    Exposure,
+    Impression,
+    Impressions,
+    Interaction,
+    Read,
+    Slate,
+)
 from lamella.events.validation import parse_event, parse_exposure, parse_feedback, parse_slate, shown
 
 __all__ = ["Fault", "Record", "decode", "encode", "fault_of", "parse_event"]
@@ -165,12 +175,13 @@ def _document(record: Record | Fault) -> dict[str, object]:
 
 def _columns(impressions: Sequence[Impression]) -> dict[str, object]:
     """The impressions in columns: a source that all share once, ranks from 1 and propensities of 1 not at all."""
+    if type(impressions) is Impressions:
+        return _ranked_columns(impressions)
     names, sources = [each.item for each in impressions], [each.source for each in impressions]
     ranks, propensities = [each.rank for each in impressions], [each.propensity for each in impressions]
     items, told = _lines(names), _lines(sources[:1] if len(set(sources)) == 1 else sources)
     if items is None or told is None or "" in names:
-        # What no column can carry breaks the contract, and the store says so: it is told as it is.
-        return {"impressions": [(i.item, i.rank, i.score, i.source, i.propensity) for i in impressions]}
+        return _untold(impressions)
     return {
         "items": items,
         "ranks": [] if ranks == list(range(1, len(ranks) + 1)) else ranks,
@@ -178,6 +189,26 @@ def _columns(impressions: Sequence[Impression]) -> dict[str, object]:
         "sources": told,
         "propensities": [] if propensities.count(1.0) == len(propensities) else propensities,
     }
+
+
+def _ranked_columns(impressions: Impressions) -> dict[str, object]:
+    """The same for those that are columns already."""
+    items, propensities = _lines(impressions.items), impressions.propensities
+    source = impressions.source if impressions.items else ""
+    if items is None or "\n" in source or "" in impressions.items:
+        return _untold(impressions)
+    return {
+        "items": items,
+        "ranks": (),
+        "scores": impressions.scores,
+        "sources": source,
+        "propensities": () if propensities.count(1.0) == len(propensities) else propensities,
+    }
+
+
+def _untold(impressions: Sequence[Impression]) -> dict[str, object]:
+    """What no column can carry: it breaks the contract, and the store says so; it is told as it is."""
+    return {"impressions": [(i.item, i.rank, i.score, i.source, i.propensity) for i in impressions]}
 
 
 def _lines(texts: Sequence[str]) -> str | None:

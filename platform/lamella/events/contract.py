@@ -1,9 +1,9 @@
 """What is recorded, as immutable values. All times are aware and in UTC."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, overload
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +26,48 @@ class Impression:
     propensity: float = 1.0
 
 
+class Impressions(Sequence[Impression]):
+    """The impressions of one list as columns, in the order of their ranks, which run from 1.
+
+    A sequence like any other to whoever reads it; who writes or answers it takes the columns, and no object is made
+    for an item. `propensities` is empty where nothing was randomised. Raises ValueError for columns of unlike length.
+    """
+
+    __slots__ = ("items", "propensities", "scores", "source")
+
+    def __init__(
+        self, items: tuple[str, ...], scores: tuple[float, ...], source: str, propensities: tuple[float, ...] = ()
+    ) -> None:
+        if len(items) != len(scores) or len(propensities) not in (0, len(items)):
+            raise ValueError(f"{len(items)} items, {len(scores)} scores, {len(propensities)} propensities")
+        self.items, self.scores, self.source, self.propensities = items, scores, source, propensities
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    @overload
+    def __getitem__(self, place: int) -> Impression: ...
+    @overload
+    def __getitem__(self, place: slice) -> tuple[Impression, ...]: ...
+    def __getitem__(self, place: int | slice) -> Impression | tuple[Impression, ...]:
+        return tuple(self)[place]
+
+    def __iter__(self) -> Iterator[Impression]:
+        propensities = self.propensities or (1.0,) * len(self.items)
+        columns = zip(self.items, self.scores, propensities, strict=True)
+        for rank, (item, score, propensity) in enumerate(columns, start=1):
+            yield Impression(item=item, rank=rank, score=score, source=self.source, propensity=propensity)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and tuple(self) == tuple(other)
+
+    def __hash__(self) -> int:
+        return hash(tuple(self))
+
+    def __repr__(self) -> str:
+        return repr(tuple(self))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slate:
     """The list that was shown, with everything that decided it.
@@ -38,7 +80,7 @@ class Slate:
     unit: str
     time: datetime
     exposures: tuple[Exposed, ...]
-    impressions: tuple[Impression, ...]
+    impressions: Sequence[Impression]
     snapshot: int
     models: Mapping[str, str] = field(default_factory=dict)
     fallbacks: Mapping[str, str] = field(default_factory=dict)

@@ -2,14 +2,14 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final, NamedTuple, Protocol
 
 from lamella.errors import LamellaError, ModelCorrupt, ModelFault, NotFound, Unavailable
 from lamella.services.canaries import Canaries
 from lamella.services.guarding import Call, Guard, LateModel
-from lamella.services.model_ports import Composition, Reader, Recall, Recommender, Scored
+from lamella.services.model_ports import Reader, Recommender, Scored
 from lamella.services.shadowing import Answered, Shadowing
 from lamella.services.stages import Stages, blend, stand_ins
 
@@ -35,8 +35,7 @@ class NoObserver:
         """Nothing."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Asked(NamedTuple):
     """One request as the stages see it. `seed` decides what is drawn where something is explored."""
 
     unit: str
@@ -104,7 +103,8 @@ class Cascade:
 
     def reads_history(self, models: Models) -> bool:
         """Whether one of these looks at what the unit has read."""
-        return any(self._recommender.reads_history(each) for each in models if each)
+        reads = self._recommender.reads_history
+        return reads(models.recall) or (bool(models.rank) and reads(models.rank))
 
     def run(self, stages: Stages, models: Models, asked: Asked, course: Course) -> tuple[Scored, str]:
         """The slate, best first, and the source of its items; `course` is told what happened on the way.
@@ -116,13 +116,9 @@ class Cascade:
         return self._rerank(stages, asked, ranked, course), recalled.source
 
     def _recall(self, stages: Stages, model: str, asked: Asked, course: Course) -> Scored:
-        wanted = Recall(
-            count=stages.recall_count,
-            exclude=asked.exclude,
-            candidates=asked.candidates,
-            rule=stages.rule,
-            damping=stages.damping,
-        )
+        wanted = stages.recall
+        if asked.exclude or asked.candidates is not None:
+            wanted = replace(wanted, exclude=asked.exclude, candidates=asked.candidates)
 
         def call(model: str) -> Scored:
             return self._recommender.recall(model, asked.unit, wanted, asked.reader)
@@ -145,42 +141,35 @@ class Cascade:
 
     def _rerank(self, stages: Stages, asked: Asked, ordered: Scored, course: Course) -> Scored:
         """The slate; the head of the order where nothing re-ranks or the model of its item vectors does not answer."""
-        composition = Composition(
-            count=stages.slate_size,
-            now=asked.now,
-            diversity=stages.diversity,
-            freshness=stages.freshness,
-            half_life_hours=stages.half_life_hours,
-            epsilon=stages.epsilon,
-            temperature=stages.temperature,
-            seed=asked.seed,
-        )
-        if not composition.is_head and ordered.items:
-            model = course.models.get(RANK, course.models[RECALL])
+        if stages.composition is None or not ordered.items:
+            return _head(ordered, stages.slate_size)
+        model = course.models.get(RANK, course.models[RECALL])
+        composition = replace(stages.composition, now=asked.now, seed=asked.seed)
 
-            def call(model: str) -> Scored:
-                return self._recommender.compose(model, ordered, composition)
+        def call(model: str) -> Scored:
+            return self._recommender.compose(model, ordered, composition)
 
-            try:
-                composed = self._timed(RERANK, lambda: self._guard.call(model, call))
-            except (ModelFault, NotFound, Unavailable) as error:
-                course.fallbacks[RERANK] = reason_of(error)
-            else:
-                course.models[RERANK] = composed.model
-                return composed
-        size = stages.slate_size
-        return Scored(items=ordered.items[:size], scores=ordered.scores[:size], source=ordered.source)
+        started = self._monotonic()
+        try:
+            composed = self._guard.call(model, call)
+        except (ModelFault, NotFound, Unavailable) as error:
+            course.fallbacks[RERANK] = reason_of(error)
+            return _head(ordered, stages.slate_size)
+        finally:
+            self._observer.took(RERANK, self._monotonic() - started)
+        course.models[RERANK] = composed.model
+        return composed
 
     def _stage(self, step: _Step, wanted: str, course: Course) -> Scored:
         """The answer of `wanted`, or of the first of its stand-ins that answers. Raises the error of `wanted`."""
-        return self._timed(step.stage, lambda: self._first_answer(step, wanted, course))
-
-    def _first_answer(self, step: _Step, wanted: str, course: Course) -> Scored:
+        started = self._monotonic()
         try:
             scored = self._attempt(step, wanted)
         except (ModelFault, NotFound, Unavailable) as error:
             course.fallbacks[step.stage] = reason_of(error)
             scored = self._stand_in(step, wanted, error)
+        finally:
+            self._observer.took(step.stage, self._monotonic() - started)
         course.models[step.stage] = scored.model
         return scored
 
@@ -227,12 +216,9 @@ class Cascade:
             )
         return scored
 
-    def _timed(self, stage: str, work: Callable[[], Scored]) -> Scored:
-        started = self._monotonic()
-        try:
-            return work()
-        finally:
-            self._observer.took(stage, self._monotonic() - started)
+
+def _head(ordered: Scored, size: int) -> Scored:
+    return Scored(items=ordered.items[:size], scores=ordered.scores[:size], source=ordered.source)
 
 
 def reason_of(error: LamellaError) -> str:

@@ -93,7 +93,8 @@ class Keys:
         self._store = store
         self._clock = clock
         self._monotonic = monotonic
-        self._verified: dict[bytes, _Verified] = {}
+        # By the key itself, for these seconds: a digest for each request cost more than the rest of the look.
+        self._verified: dict[str, _Verified] = {}
 
     def create(
         self, name: str, role: str, *, projects: Sequence[str] | None = None, expires_at: datetime | None = None
@@ -125,27 +126,26 @@ class Keys:
 
         Raises Unauthenticated if it is malformed, unknown, revoked or expired, StoreUnavailable if nobody can tell.
         """
-        if not _KEY.fullmatch(key):
-            raise Unauthenticated("the key is malformed; a key is lam_ and 43 characters of A-Z, a-z, 0-9, '-', '_'")
-        digest = digest_of(key)
         now = self._monotonic()
-        remembered = self._verified.get(digest)
+        remembered = self._verified.get(key)
         if remembered is not None and now < remembered.until:
             return self._in_time(remembered.principal)
+        if not _KEY.fullmatch(key):
+            raise Unauthenticated("the key is malformed; a key is lam_ and 43 characters of A-Z, a-z, 0-9, '-', '_'")
         confirmed = now
         try:
-            principal = self._store.find(digest)
+            principal = self._store.find(digest_of(key))
         except StoreUnavailable:
             if remembered is None or not remembered.outlives(now):
                 raise
             # A store that is silent costs seconds to be found away: not each request shall pay them.
             principal, confirmed, now = remembered.principal, remembered.confirmed, self._monotonic()
         if principal is None:
-            self._verified.pop(digest, None)
+            self._verified.pop(key, None)
             raise Unauthenticated("the key is unknown or revoked; ask an admin for a new one")
         if len(self._verified) >= _CACHE_LIMIT:
             self._verified.clear()
-        self._verified[digest] = _Verified(now + CACHE_SECONDS, confirmed, principal)
+        self._verified[key] = _Verified(now + CACHE_SECONDS, confirmed, principal)
         return self._in_time(principal)
 
     def _in_time(self, principal: Principal) -> Principal:
@@ -157,7 +157,7 @@ class Keys:
     def revoke(self, name: str) -> None:
         """From now on the key of this name is unknown. Raises NotFound."""
         self._store.revoke(name, at=self._clock.now())
-        self._verified = {digest: held for digest, held in self._verified.items() if held.principal.name != name}
+        self._verified = {key: held for key, held in self._verified.items() if held.principal.name != name}
 
     def all(self) -> Sequence[Principal]:
         """Every key that is not revoked, by name."""

@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Final, Protocol
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Final, NamedTuple, Protocol
 
 from lamella.experiments.model import Json
+
+_NEVER: Final = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,12 +67,11 @@ class ModelVersion:
         return f"{self.name}@{self.number}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reader:
+class Reader(NamedTuple):
     """What is known of who asks beside the key: `history`, the last items read, oldest first, and `attributes`."""
 
     history: Sequence[str] = ()
-    attributes: Mapping[str, Json] = field(default_factory=dict)
+    attributes: Mapping[str, Json] = MappingProxyType({})
 
 
 NOBODY: Final = Reader()
@@ -100,7 +102,7 @@ class Composition:
     """
 
     count: int
-    now: datetime
+    now: datetime = _NEVER
     diversity: float = 0.0
     freshness: float = 0.0
     half_life_hours: float = 24.0
@@ -119,8 +121,7 @@ class Composition:
         return self.epsilon > 0 or self.temperature > 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scored:
+class Scored(NamedTuple):
     """Candidates with their scores, best first. `source` says which stage and model proposed them.
 
     `propensities` are the chances with which each was chosen for its place; empty where nothing was drawn.

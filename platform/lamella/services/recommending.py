@@ -2,12 +2,12 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, NamedTuple, Protocol
 
 from lamella.errors import LamellaError, StoreUnavailable
 from lamella.events.codec import encode
-from lamella.events.contract import Exposed, Impression, Slate
+from lamella.events.contract import Exposed, Impressions, Slate
 from lamella.experiments.model import Json
 from lamella.experiments.snapshot import Assignment, Decision, Snapshot
 from lamella.services.assigning import check_context, check_unit, forced_by
@@ -32,14 +32,13 @@ class Snapshots(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class Wish(NamedTuple):
     """One request for a list: for whom, where, and within which limits.
 
     At most `k` items (None: as the layers say), none of `exclude`, out of `candidates` where those are given. A
     caller that repeats a request passes its `request_id` again: the record keeps the first. `preview` is a token that
     shows one variant, which is recorded and out of the analysis; with `is_counted` False the whole slate is, in every
-    layer.
+    layer. `is_checked` says that unit and context have passed `check_unit` and `check_context` where they came in.
     """
 
     unit: str
@@ -50,10 +49,10 @@ class Wish:
     request_id: str | None = None
     preview: str | None = None
     is_counted: bool = True
+    is_checked: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Answer(NamedTuple):
     """The list, and what decided it.
 
     `models` maps each stage that a model answered to that version. `fallbacks` maps a stage to why the wanted model
@@ -63,7 +62,7 @@ class Answer:
 
     request_id: str
     unit: str
-    items: tuple[Impression, ...]
+    items: Impressions
     parameters: Mapping[str, Json]
     assignments: tuple[Assignment, ...]
     snapshot: int
@@ -77,6 +76,7 @@ class _Made(NamedTuple):
     snapshot: Snapshot
     decision: Decision
     slate: Slate
+    impressions: Impressions
 
 
 class Recommending:
@@ -133,8 +133,10 @@ class Recommending:
         return [self._done(each) if isinstance(each, _Made) else each for each in outcomes]
 
     def _make(self, wish: Wish) -> _Made:
-        unit = check_unit(wish.unit)
-        context = check_context(wish.context)
+        unit, context = wish.unit, wish.context
+        if not wish.is_checked:
+            check_unit(unit)
+            check_context(context)
         started = self._monotonic()
         snapshot = self._snapshots.current()
         forced = forced_by(self._previews, wish.preview)
@@ -156,20 +158,20 @@ class Recommending:
             now=self._clock.now(),
             seed=request_id,
         )
-        chosen, source = self._cascade.run(stages, models, asked, course)
+        impressions = _impressions(*self._cascade.run(stages, models, asked, course))
         slate = Slate(
             request_id=request_id,
             unit=unit,
             time=asked.now,
             exposures=_exposures(decision),
-            impressions=_impressions(chosen, source),
+            impressions=impressions,
             snapshot=decision.version,
             models=course.models,
             fallbacks=course.fallbacks,
             context=context,
             latency_ms=round((self._monotonic() - started) * 1000, 3),
         )
-        return _Made(snapshot, decision, slate)
+        return _Made(snapshot, decision, slate, impressions)
 
     def _reads(self, unit: str, course: Course) -> tuple[str, ...]:
         """What the unit has read; nothing, and counted, where the store does not answer: a list is still owed."""
@@ -181,33 +183,34 @@ class Recommending:
 
     def _done(self, made: _Made) -> Answer:
         self._remembering.note(made.snapshot, made.slate.unit, made.decision)
-        return _answer(made.slate, made.decision)
+        return _answer(made)
 
 
-def _impressions(chosen: Scored, source: str) -> tuple[Impression, ...]:
-    propensities = chosen.propensities or [1.0] * len(chosen.items)
-    drawn = zip(chosen.items, chosen.scores, propensities, strict=True)
-    impressions = [
-        Impression(item=item, rank=rank, score=score, source=source, propensity=propensity)
-        for rank, (item, score, propensity) in enumerate(drawn, start=1)
-    ]
-    return tuple(impressions)
+def _impressions(chosen: Scored, source: str) -> Impressions:
+    return Impressions(tuple(chosen.items), tuple(chosen.scores), source, tuple(chosen.propensities))
 
 
 def _exposures(decision: Decision) -> tuple[Exposed, ...]:
     exposures = [
-        Exposed(phase=each.phase, variant=each.variant, counted=each.counted)
+        _exposed(each.phase, each.variant, each.counted)
         for each in decision.assignments
         if each.phase is not None and each.variant is not None
     ]
     return tuple(exposures)
 
 
-def _answer(slate: Slate, decision: Decision) -> Answer:
+@lru_cache(maxsize=4096)
+def _exposed(phase: int, variant: str, counted: bool) -> Exposed:  # noqa: FBT001 - as assignments have them
+    """The same value for everybody who is in that variant."""
+    return Exposed(phase=phase, variant=variant, counted=counted)
+
+
+def _answer(made: _Made) -> Answer:
+    slate, decision = made.slate, made.decision
     return Answer(
         request_id=slate.request_id,
         unit=slate.unit,
-        items=slate.impressions,
+        items=made.impressions,
         parameters=decision.parameters,
         assignments=decision.assignments,
         snapshot=slate.snapshot,

@@ -3,16 +3,17 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from lamella.experiments.model import Json
-from lamella.services.model_ports import ModelVersion, Scored
+from lamella.services.model_ports import Composition, ModelVersion, Recall, Scored
 from lamella.services.stage_values import DEFAULTS, FILTER, UNREAD, number, parameter_fault
 from lamella.services.staging import STAND_INS, Stage
 
 FALLBACK_KIND: Final = "popularity"
 
-_ABSENT: Final = object()
+_ABSENT: Final[Any] = object()
+_ALL_ABSENT: Final = (_ABSENT,) * len(DEFAULTS)
 _MOST_READ: Final = 1_000
 
 
@@ -20,23 +21,18 @@ _MOST_READ: Final = 1_000
 class Stages:
     """What one request asks of the stages; `unusable` names the parameters whose value was replaced by its default.
 
-    `rank_model` is empty where nothing ranks: the order of recall then stands. `rule` is JsonLogic over an item's
-    attributes and `item`, its key; None, as which an empty one is read, lets every item in. `is_unread` leaves out
-    what the unit has read or clicked.
+    `recall` leaves nothing out yet; its `rule` is over an item's attributes and `item`, its key, and an empty one is
+    read as None, which lets every item in. `is_unread` leaves out what the unit has read or clicked. `rank_model` is
+    empty where nothing ranks: the order of recall then stands. `composition` has no moment and no seed yet, and is
+    None where the slate is the head of that order.
     """
 
     recall_model: str
-    recall_count: int
-    damping: float
-    rule: Json
+    recall: Recall
     is_unread: bool
     rank_model: str
     rank_weight: float
-    diversity: float
-    freshness: float
-    half_life_hours: float
-    epsilon: float
-    temperature: float
+    composition: Composition | None
     slate_size: int
     unusable: tuple[str, ...] = ()
 
@@ -54,19 +50,25 @@ def read_stages(parameters: Mapping[str, Json], *, k: int | None) -> Stages:
     if k is not None:
         size = min(k, size) if "slate.size" in usable else k
     ranks = bool(chosen["rank.model"]) and chosen["rank.weight"] != 0
-    return Stages(
-        recall_model=str(chosen["recall.model"]),
-        recall_count=max(int(number(chosen["recall.count"])), size),
-        damping=number(chosen["recall.damping"]),
-        rule=None if chosen[FILTER] == {} else chosen[FILTER],
-        is_unread=chosen[UNREAD] is True,
-        rank_model=str(chosen["rank.model"]) if ranks else "",
-        rank_weight=number(chosen["rank.weight"]),
+    composition = Composition(
+        count=size,
         diversity=number(chosen["rerank.diversity"]),
         freshness=number(chosen["rerank.freshness"]),
         half_life_hours=number(chosen["rerank.half_life_hours"]),
         epsilon=number(chosen["explore.epsilon"]),
         temperature=number(chosen["explore.temperature"]),
+    )
+    return Stages(
+        recall_model=str(chosen["recall.model"]),
+        recall=Recall(
+            count=max(int(number(chosen["recall.count"])), size),
+            rule=None if chosen[FILTER] == {} else chosen[FILTER],
+            damping=number(chosen["recall.damping"]),
+        ),
+        is_unread=chosen[UNREAD] is True,
+        rank_model=str(chosen["rank.model"]) if ranks else "",
+        rank_weight=number(chosen["rank.weight"]),
+        composition=None if composition.is_head else composition,
         slate_size=size,
         unusable=unusable,
     )
@@ -81,11 +83,11 @@ class StageReader:
 
     def __init__(self) -> None:
         # With the stages stay the values, so that no other object can take the place of one of them.
-        self._known: dict[tuple[int | None, ...], tuple[list[object], Stages]] = {}
+        self._known: dict[tuple[int | None, ...], tuple[tuple[object, ...], Stages]] = {}
 
     def read(self, parameters: Mapping[str, Json], *, k: int | None) -> Stages:
         """What `read_stages` makes of them."""
-        values = [parameters.get(key, _ABSENT) for key in DEFAULTS]
+        values = tuple(map(parameters.get, DEFAULTS, _ALL_ABSENT))
         named = (k, *map(id, values))
         known = self._known.get(named)
         if known is not None:

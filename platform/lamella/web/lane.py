@@ -52,7 +52,10 @@ class Lane:
     ) -> None:
         self._app, self._courses, self._keys, self._telemetry = app, courses, keys, telemetry
         self._headers = [("Content-Type", "application/json"), *headers.items()]
-        self._statuses = {path: f"{one.status.value} {one.status.phrase}" for path, one in courses.items()}
+        # An int, not the member of an enumeration, whose hash is Python code.
+        self._statuses = {
+            path: (f"{one.status.value} {one.status.phrase}", one.status.value) for path, one in courses.items()
+        }
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """The answer, from here or from Flask."""
@@ -69,9 +72,10 @@ class Lane:
             return self._app({**environ, FAILED: error, "wsgi.input": io.BytesIO(body)}, start_response)
         request_id = request_id_of(environ.get("HTTP_X_REQUEST_ID", ""))
         sized = ("Content-Length", str(len(answer))), ("X-Request-Id", request_id)
-        start_response(self._statuses[path], [*self._headers, *sized])
+        line, status = self._statuses[path]
+        start_response(line, [*self._headers, *sized])
         seconds = time.perf_counter() - started
-        self._telemetry.finish(request_id, method="POST", route=path, status=course.status, seconds=seconds)
+        self._telemetry.finish(request_id, method="POST", route=path, status=status, seconds=seconds)
         return (answer,)
 
 

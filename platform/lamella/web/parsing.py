@@ -52,6 +52,7 @@ def parse_wish(body: Mapping[str, object]) -> Wish:
         candidates=candidates,
         request_id=request_id,
         preview=preview,
+        is_checked=True,
     )
 
 

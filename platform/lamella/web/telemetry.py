@@ -9,6 +9,7 @@ count reaches those files together, twice a second: each number costs more to wr
 import os
 import re
 import time
+from collections.abc import Sequence
 from typing import Final
 
 import structlog
@@ -107,12 +108,13 @@ class Telemetry:
             child = self._appended[use] = self.appends.labels(use, "ok")
         self._tallies.count(child)
 
-    def served(self, experiment: str, variant: str) -> None:
-        """Counts a list served under a variant."""
-        child = self._served.get((experiment, variant))
-        if child is None:
-            child = self._served[experiment, variant] = self.recommendations.labels(experiment, variant)
-        self._tallies.count(child)
+    def served(self, variants: Sequence[tuple[str, str]]) -> None:
+        """Counts a list served under each of these variants, which come with their experiments before them."""
+        self._tallies.count(*[self._served.get(each) or self._serving(*each) for each in variants])
+
+    def _serving(self, experiment: str, variant: str) -> Counter:
+        child = self._served[experiment, variant] = self.recommendations.labels(experiment, variant)
+        return child
 
     def took(self, receipt: Receipt) -> None:
         """Counts what became of the events of a call."""
@@ -142,7 +144,7 @@ class Telemetry:
 
 def request_id_of(wanted: str) -> str:
     """The caller's X-Request-Id where it is usable, else a new one."""
-    return wanted if _REQUEST_ID.fullmatch(wanted) else new_id()
+    return wanted if wanted and _REQUEST_ID.fullmatch(wanted) else new_id()
 
 
 def install_telemetry(app: Flask, telemetry: Telemetry) -> None:

@@ -101,7 +101,7 @@ def test_several_processes_share_their_numbers_through_a_folder(tmp_path):
         telemetry.events.labels("accepted").inc(2)
         telemetry.snapshot.set(int(sys.argv[1]))
         telemetry.finish("a", method="GET", route="/x", status=200, seconds=0.02)
-        telemetry.served("ranking", "mf")
+        telemetry.served([("ranking", "mf")])
         telemetry.refresh()
         if len(sys.argv) > 2:
             print(telemetry.exposition().decode())

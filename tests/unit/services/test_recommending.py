@@ -382,7 +382,7 @@ def test_what_was_drawn_is_recorded_with_its_chance() -> None:
         def compose(self, model: str, scored: Scored, composition: Composition) -> Scored:
             assert (composition.epsilon, composition.seed) == (0.25, "request-1")
             chosen = super().compose(model, scored, composition)
-            return replace(chosen, propensities=[0.5] * len(chosen.items))
+            return chosen._replace(propensities=[0.5] * len(chosen.items))
 
     bench = Bench({"recall.model": "mf@2", "explore.epsilon": 0.25}, Drawing(ITEMS, MODELS))
     bench()

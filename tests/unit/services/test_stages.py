@@ -30,8 +30,8 @@ def version(name: str, number: int, *, hours: int, kind: str | None = None) -> M
 
 def test_where_no_layer_owns_anything_the_defaults_hold() -> None:
     stages = read_stages({}, k=None)
-    assert (stages.recall_model, stages.recall_count, stages.rank_model) == ("popularity", 300, "")
-    assert (stages.slate_size, stages.diversity, stages.unusable) == (10, 0.0, ())
+    assert (stages.recall_model, stages.recall.count, stages.rank_model) == ("popularity", 300, "")
+    assert (stages.slate_size, stages.composition, stages.unusable) == (10, None, ())
 
 
 @pytest.mark.parametrize(
@@ -56,11 +56,11 @@ def test_a_reader_reads_like_the_first_time_and_keeps_like_from_alike() -> None:
 def test_a_reader_takes_no_value_for_one_that_is_gone() -> None:
     reader = StageReader()
     for number in range(3_000):
-        assert reader.read({"recall.count": 1_000 + number}, k=None).recall_count == 1_000 + number
+        assert reader.read({"recall.count": 1_000 + number}, k=None).recall.count == 1_000 + number
 
 
 def test_recall_brings_at_least_what_the_slate_needs() -> None:
-    assert read_stages({"recall.count": 5, "slate.size": 20}, k=None).recall_count == 20
+    assert read_stages({"recall.count": 5, "slate.size": 20}, k=None).recall.count == 20
 
 
 def test_a_rank_weight_of_0_asks_no_ranker() -> None:
@@ -97,7 +97,7 @@ def test_every_default_is_usable_and_other_parameters_are_none_of_our_business()
 
 def test_an_empty_filter_lets_every_item_in() -> None:
     stages = read_stages({"recall.filter": {}}, k=None)
-    assert (stages.rule, stages.unusable) == (None, ())
+    assert (stages.recall.rule, stages.unusable) == (None, ())
 
 
 def test_a_weight_of_1_is_the_ranker_itself() -> None:

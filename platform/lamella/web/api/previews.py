@@ -10,6 +10,7 @@ from flask import Flask, Response, render_template, request
 from flask.typing import ResponseReturnValue
 
 from lamella.errors import Conflict, Forbidden, InvalidInput, ModelFault, NotFound, Unavailable
+from lamella.events.contract import Impressions
 from lamella.experiments.model import Json
 from lamella.services.previewing import Preview
 from lamella.services.rates import Rates
@@ -85,7 +86,7 @@ def _answer(found: Preview, token: str) -> Answer:
         return Answer(
             request_id="",
             unit=unit,
-            items=(),
+            items=Impressions((), (), ""),
             parameters=decision.parameters,
             assignments=decision.assignments,
             snapshot=decision.version,

@@ -97,22 +97,29 @@ def _json(body: bytes) -> Response:
 
 
 def _count(telemetry: Telemetry, answer: Answer) -> None:
-    for assignment in answer.assignments:
-        if assignment.experiment is not None and assignment.variant is not None:
-            telemetry.served(assignment.experiment, assignment.variant)
-            for stage, reason in answer.fallbacks.items():
-                labels = assignment.experiment, assignment.variant, stage, reason
-                telemetry.variant_fallbacks.labels(*labels).inc()
+    variants = [
+        (each.experiment, each.variant)
+        for each in answer.assignments
+        if each.experiment is not None and each.variant is not None
+    ]
+    telemetry.served(variants)
     for stage, reason in answer.fallbacks.items():
         telemetry.fallbacks.labels(stage, reason).inc()
+        for variant in variants:
+            telemetry.variant_fallbacks.labels(*variant, stage, reason).inc()
 
 
 def answer_document(answer: Answer) -> dict[str, object]:
-    """The answer as orjson writes it: impressions are dataclasses."""
+    """The answer as orjson writes it."""
+    shown = answer.items
+    columns = zip(shown.items, shown.scores, shown.propensities or (1.0,) * len(shown), strict=True)
     return {
         "request_id": answer.request_id,
         "unit": answer.unit,
-        "items": answer.items,
+        "items": [
+            {"item": item, "rank": rank, "score": score, "source": shown.source, "propensity": propensity}
+            for rank, (item, score, propensity) in enumerate(columns, start=1)
+        ],
         "parameters": answer.parameters,
         "assignments": [
             {

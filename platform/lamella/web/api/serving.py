@@ -1,7 +1,5 @@
 """Events. Bodies are read by hand and answers written by orjson."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from http import HTTPStatus
 
 import orjson
@@ -48,12 +46,19 @@ def taken(services: Services, telemetry: Telemetry, body: bytes) -> bytes:
     )
 
 
-@contextmanager
-def counting_appends(telemetry: Telemetry, use: str) -> Iterator[None]:
+class counting_appends:  # noqa: N801 - used as a word of `with`
     """Counts what became of the append to the inbox inside; a request that never got there counts nothing."""
-    try:
-        yield
-    except (Overloaded, StoreUnavailable) as error:
-        telemetry.appends.labels(use, error.code).inc()
-        raise
-    telemetry.appended(use)
+
+    __slots__ = ("_telemetry", "_use")
+
+    def __init__(self, telemetry: Telemetry, use: str) -> None:
+        self._telemetry, self._use = telemetry, use
+
+    def __enter__(self) -> None:
+        """Nothing is counted yet."""
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if error is None:
+            self._telemetry.appended(self._use)
+        elif isinstance(error, Overloaded | StoreUnavailable):
+            self._telemetry.appends.labels(self._use, error.code).inc()
