@@ -176,14 +176,17 @@ def test_a_long_file_is_followed_by_another_and_removed(engine, make, folder, mo
 def test_closed_while_the_store_is_away_it_leaves_the_rest_to_the_next(engine, make, folder, monkeypatch):
     monkeypatch.setattr(journal_module, "_PATIENCE_SECONDS", 0.1)
     store = SqlInbox(engine, limit=1_000)
-    journal = make(Away(store))
-    monkeypatch.setattr(journal, "flush", lambda: False)
-    journal.append(b"kept")
-    journal.close()
+    journal = make(Away(store), limit_bytes=100)
+    with monkeypatch.context() as patched:
+        patched.setattr(journal, "flush", lambda: False)
+        journal.append(b"kept" * 10)
+        journal.close()
     assert len(files(folder)) == 1
+    assert journal.flush(0.1), "nothing waits in this process any more"
     Leftovers(folder, store).refresh()
-    assert bodies(engine) == [b"kept"]
+    assert bodies(engine) == [b"kept" * 10]
     assert files(folder) == []
+    journal.append(b"room" * 10)
 
 
 def test_a_file_does_not_grow_while_it_has_room(make, folder):
@@ -347,6 +350,61 @@ def test_a_head_that_cannot_be_written_holds_no_batch_back(engine, make, monkeyp
         journal.append(b"%d" % number)
         assert journal.flush(60)
     assert bodies(engine) == [b"0", b"1", b"2"]
+
+
+class Interrupted:
+    """A lock that cannot be taken: the thread that waits for it is interrupted."""
+
+    def __enter__(self):
+        raise KeyboardInterrupt
+
+    def __exit__(self, *_):
+        pass
+
+
+def together(journal, batches):
+    """The results of threads that append at one moment, as one group."""
+    with ThreadPoolExecutor(len(batches)) as pool:
+        with journal._writing:
+            waiting = [pool.submit(journal.append, batch) for batch in batches]
+            pause = threading.Event()
+            while len(journal._group.frames) < len(batches) and not any(each.done() for each in waiting):
+                pause.wait(0.001)
+        return [each.exception(60) for each in waiting]
+
+
+def test_a_group_that_the_disk_does_not_take_is_refused_to_each_of_its_threads_and_leaves_no_trace(
+    engine, make, monkeypatch
+):
+    batches = [b"%d" % number * 30 for number in range(5)]
+    journal = make(limit=5, limit_bytes=5 * (30 + 16))
+    with monkeypatch.context() as patched:
+        patched.setattr(Segment, "write", fail_with_an_error)
+        faults = together(journal, batches)
+    assert {type(each) for each in faults} == {StoreUnavailable}
+    assert all("Input/output error" in str(each) for each in faults)
+    assert journal.flush(0.1), "what was refused does not wait"
+    assert together(journal, batches) == [None] * 5
+    assert journal.flush(60)
+    assert sorted(bodies(engine)) == batches
+
+
+def fail_with_an_error(_segment, _frames):
+    raise OSError(errno.EIO, "Input/output error")
+
+
+def test_a_thread_that_is_interrupted_before_its_turn_keeps_nobody_waiting(engine, make):
+    journal = make(limit=1)
+    writing, journal._writing = journal._writing, Interrupted()
+    with pytest.raises(KeyboardInterrupt):
+        journal.append(b"interrupted")
+    journal._writing = writing
+    following = threading.Thread(target=journal.append, args=(b"next",), daemon=True)
+    following.start()
+    following.join(60)
+    assert not following.is_alive()
+    assert journal.flush(60)
+    assert bodies(engine) == [b"next"]
 
 
 def test_a_folder_that_cannot_be_made_is_said(engine, tmp_path):

@@ -24,20 +24,23 @@ SEGMENT_BYTES: Final = 16 * 1024 * 1024
 """A file has this length, and is followed by another when it is full."""
 READ_BYTES: Final = 1024 * 1024
 """What one transaction forwards at most."""
-PAUSE_SECONDS: Final = 0.05
-"""Between two transactions: what comes meanwhile goes together."""
+PAUSE_SECONDS: Final = 0.1
+"""Between two transactions: what comes meanwhile goes together, and most of what one costs does not depend on it."""
 _LONGEST_PAUSE_SECONDS: Final = 2.0
 _PATIENCE_SECONDS: Final = 5.0
 
 
 @dataclass(slots=True, eq=False)
 class _Group:
-    """Frames that are written together. `fault` says why they were not, once `written` is set."""
+    """Frames that are written together. `fault` says why they were not, once the turn of those who joined comes.
+
+    Each waits for a lock of its own: an event for all of them would cost more, and wake them to wait for its lock.
+    """
 
     frames: list[bytes] = field(default_factory=list)
     size: int = 0
-    written: threading.Event = field(default_factory=threading.Event)
-    fault: str = ""
+    turns: list[threading.Lock] = field(default_factory=list)
+    fault: str = "it was not written"
 
 
 _journals: Final["weakref.WeakSet[DiskJournal]"] = weakref.WeakSet()
@@ -60,7 +63,7 @@ class DiskJournal:
         self._lock, self._writing = threading.Lock(), threading.Lock()
         self._moved = threading.Condition(self._lock)
         self._group = _Group()
-        self._joining, self._joining_bytes = 0, 0
+        self._batches, self._bytes = 0, 0  # that were appended, or are about to be, and are not in the inbox
         self._segments: deque[Segment] = deque()
         self._in_inbox = 0
         self._work, self._hurry = threading.Event(), threading.Event()
@@ -75,15 +78,17 @@ class DiskJournal:
         with self._lock:
             self._check_room(len(frame))
             group = self._group
-            leads = not group.frames
+            turn = _taken() if group.frames else None
+            if turn is not None:
+                group.turns.append(turn)
             group.frames.append(frame)
             group.size += len(frame)
-            self._joining += 1
-            self._joining_bytes += len(frame)
-        if leads:
-            self._write()
+            self._batches += 1
+            self._bytes += len(frame)
+        if turn is None:
+            self._write(group)
         else:
-            group.written.wait()
+            turn.acquire()
         if group.fault:
             raise StoreUnavailable(group.fault)
 
@@ -92,7 +97,7 @@ class DiskJournal:
         self._work.set()
         self._hurry.set()
         with self._moved:
-            return self._moved.wait_for(lambda: not self._batches(), timeout_seconds)
+            return self._moved.wait_for(lambda: not self._batches, timeout_seconds)
 
     def close(self) -> None:
         """Forwards what waits and removes the files; what the store does not take stays, for another process."""
@@ -105,45 +110,46 @@ class DiskJournal:
                 thread.join()
             with self._lock:
                 while self._segments:
-                    segment = self._segments.popleft()
-                    segment.abandon() if segment.waiting else segment.remove()
+                    self._let_go(self._segments.popleft())
 
     def _check_room(self, size: int) -> None:
-        held, batches = self._in_inbox, self._batches()
-        is_long = held + batches >= self._inbox.limit
-        if is_long or self._bytes() + size > self._limit_bytes:
+        is_long = self._in_inbox + self._batches >= self._inbox.limit
+        if is_long or self._bytes + size > self._limit_bytes:
             self._work.set()  # the inbox may be shorter by now
             raise Overloaded(
                 f"the inbox ({self._inbox.limit} batches)" if is_long else f"the journal ({self._limit_bytes} bytes)"
             )
 
-    def _batches(self) -> int:
-        return self._joining + sum(each.waiting for each in self._segments)
-
-    def _bytes(self) -> int:
-        return self._joining_bytes + sum(each.bytes_waiting for each in self._segments)
-
-    def _write(self) -> None:
+    def _write(self, group: _Group) -> None:
         """Writes the group that this thread began, with all who joined it until its turn came."""
-        with self._writing:
-            with self._lock:
-                group, self._group = self._group, _Group()
-            group.fault = "it was not written"
-            try:
+        try:
+            with self._writing:
+                with self._lock:
+                    self._group = _Group()
                 self._segment().write(group.frames)
                 group.fault = ""
-            except OSError as error:
-                group.fault = (
-                    f"the journal in {self._folder} takes nothing ({error.strerror or error}); "
-                    "free its disk, or set LAMELLA_JOURNAL=store"
-                )
-            finally:
-                with self._lock:
-                    self._joining -= len(group.frames)
-                    self._joining_bytes -= group.size
-                group.written.set()
-        if not self._work.is_set():
-            self._work.set()
+        except OSError as error:
+            group.fault = (
+                f"the journal in {self._folder} takes nothing ({error.strerror or error}); "
+                "free its disk, or set LAMELLA_JOURNAL=store"
+            )
+        finally:
+            if group.fault:
+                self._refuse(group)
+            if not self._work.is_set():
+                self._work.set()
+            # Last of all: those who wake would wait for the locks that are taken above.
+            for turn in group.turns:
+                turn.release()
+
+    def _refuse(self, group: _Group) -> None:
+        """Forgets a group that was not written."""
+        with self._moved:
+            if self._group is group:  # interrupted before its turn: nobody may join it any more
+                self._group = _Group()
+            self._batches -= len(group.frames)
+            self._bytes -= group.size
+            self._moved.notify_all()
 
     def _segment(self) -> Segment:
         """The file to write, made where there is none or the last is long; and the thread runs."""
@@ -185,6 +191,8 @@ class DiskJournal:
         put = self._inbox.put(batches)  # none, where a full inbox has to be looked at again
         with self._moved:
             if oldest is not None and put.taken:
+                self._bytes -= ends[put.taken - 1] - oldest.forwarded
+                self._batches -= put.taken
                 oldest.forward(ends[put.taken - 1], put.taken)
             self._in_inbox = put.held
             self._moved.notify_all()
@@ -198,7 +206,7 @@ class DiskJournal:
         try:
             with self._moved:
                 self._segments.remove(damaged)
-                damaged.abandon()
+                self._let_go(damaged)
                 self._moved.notify_all()
                 is_done = not any(each.waiting for each in self._segments)
         finally:
@@ -216,6 +224,19 @@ class DiskJournal:
         """Removes the first files, as long as nothing in them waits, and leaves the last `keep` alone."""
         while len(self._segments) > keep and not self._segments[0].waiting:
             self._segments.popleft().remove()
+
+    def _let_go(self, segment: Segment) -> None:
+        """Removes a file, or leaves it to others where batches wait in it."""
+        self._batches -= segment.waiting
+        self._bytes -= segment.bytes_waiting
+        segment.abandon() if segment.waiting else segment.remove()
+
+
+def _taken() -> threading.Lock:
+    """A lock that its next taker has to wait for."""
+    lock = threading.Lock()
+    lock.acquire()
+    return lock
 
 
 def _begin_again() -> None:
