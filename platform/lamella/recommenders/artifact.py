@@ -13,7 +13,7 @@ from lamella.errors import ModelCorrupt
 from lamella.experiments.model import Json
 from lamella.recommenders.candidates import look_up
 from lamella.recommenders.encoder import Encoder
-from lamella.recommenders.layers import Tail
+from lamella.recommenders.layers import Picks, Tail, peak
 from lamella.recommenders.onnx_network import OnnxNetwork
 from lamella.recommenders.parts import Parts, arrays_of, parts_of
 from lamella.recommenders.side import Placed, Side
@@ -24,6 +24,9 @@ COLD_QUANTILE: Final = 0.25
 
 Floats = NDArray[np.float32]
 _NOTHING: Final[Floats] = np.zeros(0, dtype=np.float32)
+_LEAST_LOGIT, _MOST_LOGIT, _ONE = np.float32(-80), np.float32(80), np.float32(1)
+_SMALL: Final = 1e30
+"""Far from where float32 ends, so that no rounding matters to it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -58,11 +61,28 @@ class FactorModel:
     user_rows: Mapping[str, int] = field(init=False, repr=False)
     item_rows: Mapping[str, int] = field(init=False, repr=False)
     all_rows: NDArray[np.int64] = field(init=False, repr=False)
+    _base: Floats = field(init=False, repr=False)
+    _origin: Floats = field(init=False, repr=False)
+    _picks: Picks = field(init=False, repr=False)
+    _has_tastes: bool = field(init=False, repr=False)
+    _is_small: bool = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "user_rows", {key: row for row, key in enumerate(self.user_ids)})
         object.__setattr__(self, "item_rows", {key: row for row, key in enumerate(self.item_ids)})
         object.__setattr__(self, "all_rows", np.arange(len(self.item_ids), dtype=np.int64))
+        with np.errstate(over="ignore", invalid="ignore"):
+            object.__setattr__(self, "_base", self.item_bias + np.float32(self.intercept))
+            object.__setattr__(self, "_has_tastes", peak(self.user_vectors) != 0)
+            object.__setattr__(self, "_is_small", self.network is None and self._bound() < _SMALL)
+        object.__setattr__(self, "_origin", np.zeros(self.item_vectors.shape[1:], dtype=np.float32))
+        object.__setattr__(self, "_picks", Picks(self.item_vectors))
+
+    def _bound(self) -> float:
+        """What no logit is beyond, nor a number on the way to it, for anybody who has a row or is a stranger."""
+        vectors = self.item_vectors.shape[-1] * peak(self.item_vectors) * peak(self.user_vectors)
+        biases = peak(self.item_bias) + abs(self.unknown_item_bias) + abs(self.intercept) + peak(self.user_bias)
+        return float(vectors + biases) + (self.tail.bound() if self.tail is not None else 0.0)
 
     @property
     def reads_history(self) -> bool:
@@ -121,14 +141,17 @@ class FactorModel:
                 return Placed(self.encoder.encode(read), _NOTHING, bias)
         if row is not None:
             hidden = self.tail.user_hidden[row] if self.tail else _NOTHING
-            return Placed(self.user_vectors[row], hidden, float(self.user_bias[row]))
+            vector = self.user_vectors[row] if self._has_tastes else self._origin
+            return Placed(vector, hidden, float(self.user_bias[row]))
         if self.side is not None and reader.attributes:
             return self.side.place(reader.attributes)
-        return Placed(
-            np.zeros(self.item_vectors.shape[1], dtype=np.float32),
-            self.tail.stranger if self.tail else _NOTHING,
-            0.0,
-        )
+        return Placed(self._origin, self.tail.stranger if self.tail else _NOTHING, 0.0)
+
+    def is_bounded(self, user: str, reader: Reader = NOBODY) -> bool:
+        """Whether the matrices are such that no logit for `user` can be NaN or infinite, so that nobody need look."""
+        if not self._is_small or (self.encoder is not None and reader.history):
+            return False
+        return self.side is None or not reader.attributes or user in self.user_rows
 
     def logits(self, user: str, reader: Reader = NOBODY) -> Floats:
         """The logit of every item for `user`: (m,) float32."""
@@ -140,11 +163,19 @@ class FactorModel:
         """The logit of each of `items`, known or not, for `user`: (len(items),) float32."""
         return self.logits_at(user, self.rows_of(items), reader)
 
-    def logits_at(self, user: str, rows: NDArray[np.int64], reader: Reader = NOBODY) -> Floats:
-        """The logit of the items in `rows`, -1 for one that is unknown, for `user`: (len(rows),) float32."""
+    def logits_at(
+        self, user: str, rows: NDArray[np.int64], reader: Reader = NOBODY, *, are_known: bool = False
+    ) -> Floats:
+        """The logit of the items in `rows`, -1 for one that is unknown, for `user`: (len(rows),) float32.
+
+        `are_known` says that there is no -1 among them; otherwise they are looked at.
+        """
         if self.network is not None and user in self.user_rows:
             return self._network_logits(self.network, self.user_rows[user], rows)
-        placed, is_known = self.place(user, reader), rows >= 0
+        placed = self.place(user, reader)
+        if are_known:
+            return self._logits(placed, rows)
+        is_known = rows >= 0
         if is_known.all():
             return self._logits(placed, rows)
         logits = np.full(len(rows), self.unknown_item_bias + self.intercept + placed.bias, dtype=np.float32)
@@ -174,13 +205,18 @@ class FactorModel:
 
     def _logits(self, placed: Placed, rows: NDArray[np.int64] | None) -> Floats:
         """The logits of the items at `rows`, None for all of them, for somebody who stands there."""
-        bias, constant = self.item_bias, np.float32(self.intercept + placed.bias)
-        scored: Floats = (bias if rows is None else bias[rows]) + constant
-        if self.item_vectors.shape[1] and placed.vector.any():
-            vectors = self.item_vectors if rows is None else self.item_vectors.take(rows, axis=0)
-            scored = vectors @ placed.vector + scored
+        if placed.bias:
+            constant = np.float32(self.intercept + placed.bias)
+            biases = (self.item_bias if rows is None else self.item_bias[rows]) + constant
+        else:
+            biases = self._base if rows is None else self._base[rows]
+        if placed.vector is not self._origin and self.item_vectors.shape[1]:
+            scored: Floats = (self.item_vectors if rows is None else self._picks.at(rows)) @ placed.vector
+            scored += biases
+        else:
+            scored = biases.copy() if biases is self._base else biases
         if self.tail is not None:
-            scored = scored + self.tail.logits(placed.hidden, rows)
+            scored += self.tail.logits(placed.hidden, rows)
         return scored
 
     def damped(self, logits: Floats, rows: NDArray[np.int64] | slice, damping: float) -> Floats:
@@ -204,8 +240,8 @@ class FactorModel:
 
 def sigmoid(logits: Floats) -> Floats:
     """1 / (1 + exp(-x)) without overflow: float32, 0..1."""
-    bounded = np.minimum(np.maximum(logits, -80.0), 80.0)
-    shares: Floats = (1.0 / (1.0 + np.exp(-bounded))).astype(np.float32)
+    bounded = np.minimum(np.maximum(logits, _LEAST_LOGIT), _MOST_LOGIT)
+    shares: Floats = (_ONE / (_ONE + np.exp(-bounded))).astype(np.float32, copy=False)
     return shares
 
 

@@ -3,10 +3,10 @@
 import math
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import count
 from typing import Final, Protocol
 
 import numpy as np
@@ -16,8 +16,9 @@ from lamella.errors import LamellaError, ModelFailed, ModelFault, NotFound, Unav
 from lamella.recommenders.ahead import Ahead
 from lamella.recommenders.artifact import FactorModel, Floats
 from lamella.recommenders.candidates import ItemRows, Translations
-from lamella.recommenders.chances import Chances, best_places, best_rows
+from lamella.recommenders.chances import Chances
 from lamella.recommenders.composing import Chance, compose, generator_of
+from lamella.recommenders.orders import Order, best_places, best_rows
 from lamella.recommenders.shelf import NoItems, Shelf
 from lamella.recommenders.weights import bytes_of
 from lamella.services.canaries import Canaries
@@ -101,7 +102,9 @@ class ModelHost:
         self._capacity_bytes, self._canaries = capacity_bytes, canaries or Canaries()
         self._followers: Sequence[Follower] = (self._canaries, *followers)
         self._ahead = Ahead(patience_seconds=warm_seconds)
-        self._models: OrderedDict[str, FactorModel] = OrderedDict()
+        self._models: dict[str, FactorModel] = {}
+        self._used: dict[str, int] = {}
+        self._uses = count()
         self._bytes: dict[str, int] = {}
         self._refusals: dict[str, _Refusal] = {}
         self._loading: dict[str, threading.Lock] = {}
@@ -189,17 +192,18 @@ class ModelHost:
         reference, factors = self._resolve(model)
         if wanted.candidates is not None:
             return self._recall_among(reference, factors, unit, wanted, reader)
-        logits = _checked(factors.logits(unit, reader), reference)
+        logits = factors.logits(unit, reader)
+        if not factors.is_bounded(unit, reader):
+            _check(logits, reference)
         logits = factors.damped(logits, slice(None), wanted.damping)
-        count = min(wanted.count, len(logits))
         if not wanted.exclude and wanted.rule is None:
-            rows = best_rows(logits, count)
+            rows = best_rows(logits, wanted.count)
         else:
             usable = self._barred(logits, reference, factors, wanted)
-            rows = best_rows(usable, count)
+            rows = best_rows(usable, wanted.count)
             rows = rows[usable[rows] > -np.inf]
         items = ItemRows(reference, factors.item_ids, rows)
-        return _scored(items, logits[rows], f"recall:{reference}")
+        return Scored(items=items, scores=Chances(logits[rows]), source=f"recall:{reference}")
 
     def rank(self, model: str, unit: str, items: Sequence[str], reader: Reader = NOBODY) -> Scored:
         """`items`, best first, with chances 0..1; an item that the model does not know has its cold-start score.
@@ -207,10 +211,16 @@ class ModelHost:
         Raises NotFound, ModelCorrupt or ModelFailed.
         """
         reference, factors = self._resolve(model)
-        rows = self._translations.rows(items, reference, factors.item_rows)
-        logits = _checked(factors.logits_at(unit, rows, reader), reference)
-        order = best_places(logits)
-        return _scored(_chosen(items, order), logits[order], f"rank:{reference}")
+        rows, are_known = self._translations.known_rows(items, reference, factors.item_rows)
+        logits = factors.logits_at(unit, rows, reader, are_known=are_known)
+        if not factors.is_bounded(unit, reader):
+            _check(logits, reference)
+        source, order = f"rank:{reference}", Order(logits)
+        if isinstance(items, ItemRows):
+            ranked = ItemRows(items.reference, items.keys, items.rows, order)
+            return Scored(items=ranked, scores=Chances(logits, order), source=source)
+        places = order.whole()
+        return Scored(items=_chosen(items, places), scores=Chances(logits[places]), source=source)
 
     def compose(self, model: str, scored: Scored, composition: Composition) -> Scored:
         """The slate out of `scored`, likeness taken from the item vectors of `model`; see `compose`.
@@ -219,7 +229,8 @@ class ModelHost:
         """
         reference, factors = self._resolve(model)
         scores = list(scored.scores)
-        logits = _checked(_logits(np.asarray(scores, dtype=np.float64)), reference)
+        logits = _logits(np.asarray(scores, dtype=np.float64))
+        _check(logits, reference)
         if composition.freshness:
             hours = composition.half_life_hours
             fresh = self._shelf.freshness(scored.items, now=composition.now, half_life_hours=hours)
@@ -262,10 +273,12 @@ class ModelHost:
             allowed = self._shelf.allowed(named, wanted.rule).tolist()
             named = [item for item, is_in in zip(named, allowed, strict=True) if is_in]
         rows = factors.rows_of(named)
-        logits = _checked(factors.logits_at(unit, rows, reader), reference)
+        logits = factors.logits_at(unit, rows, reader)
+        _check(logits, reference)
         logits[rows >= 0] = factors.damped(logits[rows >= 0], rows[rows >= 0], wanted.damping)
         order = best_places(logits)[: wanted.count]
-        return _scored([named[place] for place in order.tolist()], logits[order], f"candidates:{reference}")
+        best = [named[place] for place in order.tolist()]
+        return Scored(items=best, scores=Chances(logits[order]), source=f"candidates:{reference}")
 
     def _vectors(self, reference: str, factors: FactorModel, items: Sequence[str]) -> Floats:
         """The item vectors: (len(items), k), zero for an unknown one."""
@@ -284,12 +297,11 @@ class ModelHost:
             raise NotFound("model version", model, next_step="`lamella models` lists what is published")
         if reference != model and model not in self._bare_names:
             self._bare_names |= {model}
-        with self._lock:
-            factors = self._models.get(reference)
-            if factors is not None:
-                self._models.move_to_end(reference)
-                return reference, factors
-        return reference, self._load(listing.by_name[model])
+        factors = self._models.get(reference)
+        if factors is None:
+            factors = self._load(listing.by_name[model])
+        self._used[reference] = next(self._uses)
+        return reference, factors
 
     def _load(self, version: ModelVersion) -> FactorModel:
         """The version from disk, read by one thread while the others that want it wait."""
@@ -312,9 +324,10 @@ class ModelHost:
             with self._lock:
                 self._refusals.pop(reference, None)
                 self._models[reference], self._bytes[reference] = factors, size
+                self._used[reference] = next(self._uses)
                 while len(self._models) > 1 and self._is_full():
-                    leaving = self._models.popitem(last=False)[0]
-                    del self._bytes[leaving]
+                    leaving = min(self._models, key=self._used.__getitem__)
+                    del self._models[leaving], self._bytes[leaving], self._used[leaving]
                     self._translations.forget(leaving)
             return factors
 
@@ -360,13 +373,12 @@ def _logits(shares: NDArray[np.float64]) -> Floats:
     return logits
 
 
-def _checked(logits: Floats, reference: str) -> Floats:
+def _check(logits: Floats, reference: str) -> None:
     # A sum of squares is one short pass, and finite only where each of them is; one that is not is looked into.
     with np.errstate(over="ignore", invalid="ignore"):
         squares = logits.dot(logits)
     if not math.isfinite(squares) and not np.isfinite(logits).all():
         raise ModelFailed(f"{reference} answered with NaN or infinity; publish a sound version")
-    return logits
 
 
 def _chosen(items: Sequence[str], places: NDArray[np.int64]) -> Sequence[str]:
@@ -374,7 +386,3 @@ def _chosen(items: Sequence[str], places: NDArray[np.int64]) -> Sequence[str]:
     if isinstance(items, ItemRows):
         return ItemRows(items.reference, items.keys, items.rows[places])
     return [items[place] for place in places.tolist()]
-
-
-def _scored(items: Sequence[str], logits: Floats, source: str) -> Scored:
-    return Scored(items=items, scores=Chances(logits), source=source)

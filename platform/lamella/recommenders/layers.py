@@ -1,15 +1,16 @@
 """Dense layers in NumPy: what is left of a network when each side was multiplied out beforehand."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats: TypeAlias = NDArray[np.float32]
 
-_CHUNK = 4096
+_CHUNK: Final = 4096
+_ZERO: Final = np.float32(0)
 
 
 class Layer(NamedTuple):
@@ -17,6 +18,32 @@ class Layer(NamedTuple):
 
     weights: Floats
     bias: Floats
+
+
+class Picks:
+    """Rows of a matrix (m, k) by number, as one cell each: of a few, NumPy then copies without giving the GIL away.
+
+    A thread that gives it away waits for its turn: many times what the copy takes.
+    """
+
+    __slots__ = ("_cells", "_matrix")
+
+    def __init__(self, matrix: Floats) -> None:
+        self._matrix = matrix
+        self._cells: NDArray[np.void] | None = None
+        if matrix.ndim == 2 and matrix.shape[1] and matrix.flags.c_contiguous:
+            self._cells = matrix.view(np.dtype((np.void, matrix.shape[1] * matrix.itemsize)))[:, 0]
+
+    def at(self, rows: NDArray[np.int64]) -> Floats:
+        """A copy of these rows: (len(rows), k)."""
+        if self._cells is None:
+            return self._matrix.take(rows, axis=0)
+        return self._cells[rows].view(self._matrix.dtype).reshape(len(rows), self._matrix.shape[1])
+
+
+def peak(array: Floats) -> float:
+    """The greatest absolute value; 0 where there is none, NaN where one is NaN."""
+    return max(float(array.max()), -float(array.min())) if array.size else 0.0
 
 
 def forward(hidden: Floats, layers: Sequence[Layer]) -> Floats:
@@ -27,7 +54,7 @@ def forward(hidden: Floats, layers: Sequence[Layer]) -> Floats:
 def _spend(hidden: Floats, layers: Sequence[Layer]) -> Floats:
     """As `forward`, but `hidden` is overwritten."""
     for layer in layers:
-        np.maximum(hidden, 0, out=hidden)
+        np.maximum(hidden, _ZERO, out=hidden)
         hidden = hidden @ layer.weights
         hidden += layer.bias
     return hidden
@@ -45,6 +72,10 @@ class Tail:
     item_hidden: Floats
     stranger: Floats
     layers: tuple[Layer, ...]
+    _picks: Picks = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_picks", Picks(self.item_hidden))
 
     def logits(self, part: Floats, rows: NDArray[np.int64] | None) -> Floats:
         """The tail's logit of each of the items at `rows`, None for all, for the user's part (h,): (len(rows),).
@@ -52,7 +83,7 @@ class Tail:
         All items of a large catalogue go through it in blocks, so that little memory is needed.
         """
         if rows is not None and len(rows) <= _CHUNK:
-            hidden = self.item_hidden.take(rows, axis=0)
+            hidden = self._picks.at(rows)
             hidden += part
             return _spend(hidden, self.layers)[:, 0]
         items = self.item_hidden if rows is None else self.item_hidden[rows]
@@ -67,6 +98,15 @@ class Tail:
             for at in range(0, len(users), _CHUNK)
         ] or [np.zeros(0, dtype=np.float32)]
         return np.concatenate(blocks)
+
+    def bound(self) -> float:
+        """What no logit, and no number on the way to it, is beyond for anybody with a row or none; NaN is none."""
+        reached = peak(self.item_hidden) + max(peak(self.user_hidden), peak(self.stranger))
+        most = reached
+        for layer in self.layers:
+            reached = reached * len(layer.weights) * peak(layer.weights) + peak(layer.bias)
+            most += reached
+        return most
 
     def faults(self, users: int, items: int) -> list[str]:
         """What makes these matrices unusable beside so many users and items."""

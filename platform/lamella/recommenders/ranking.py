@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lamella.recommenders.artifact import FactorModel
-from lamella.recommenders.chances import best_rows
 from lamella.recommenders.dataset import Dataset, Impressions, Outcome
 from lamella.recommenders.history import Histories, histories_of
+from lamella.recommenders.orders import best_rows
 from lamella.services.model_ports import Reader
 
 LIST_LENGTH: Final = 10

@@ -2,14 +2,16 @@
 
 import io
 import math
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 
 from lamella.errors import ModelCorrupt
 from lamella.recommenders.artifact import FactorModel, centred, pack, sigmoid, unpack
-from lamella.recommenders.layers import Layer, Tail
+from lamella.recommenders.layers import Layer, Picks, Tail, peak
+from lamella.recommenders.side import Placed
+from lamella.services.model_ports import Reader
 
 
 def small_model() -> FactorModel:
@@ -99,8 +101,8 @@ def test_a_model_without_users_or_items_survives_packing() -> None:
     ],
 )
 def test_what_cannot_serve_is_named_and_corrupt_when_read(change: dict[str, object], sentence: str) -> None:
-    fields = {name: getattr(small_model(), name) for name in FactorModel.__dataclass_fields__ if "rows" not in name}
-    broken = FactorModel(**{**fields, **change})
+    given = {each.name: getattr(small_model(), each.name) for each in fields(FactorModel) if each.init}
+    broken = FactorModel(**{**given, **change})
     assert sentence in broken.faults()[0]
     with pytest.raises(ModelCorrupt, match=r"mf@2: .*publish the model again"):
         unpack(pack(broken), source="mf@2")
@@ -153,3 +155,89 @@ def test_a_tail_is_added_for_known_items_and_counted_among_the_faults() -> None:
         "user_hidden has shape (1, 2), not (2, 2)"
         in replace(model, tail=replace(tail, user_hidden=tail.stranger[None])).faults()
     )
+
+
+def test_a_model_of_small_numbers_answers_within_its_bound_and_of_no_other_it_is_said() -> None:
+    rng = np.random.default_rng(9)
+    for scale in (1.0, 1e6, 1e9):
+        tail = Tail(
+            user_hidden=(scale * rng.normal(size=(2, 5))).astype(np.float32),
+            item_hidden=(scale * rng.normal(size=(3, 5))).astype(np.float32),
+            stranger=(scale * rng.normal(size=5)).astype(np.float32),
+            layers=(Layer((scale * rng.normal(size=(5, 1))).astype(np.float32), np.ones(1, dtype=np.float32)),),
+        )
+        for model in (small_model(), replace(small_model(), tail=tail)):
+            for user in ("ann", "a stranger"):
+                assert model.is_bounded(user)
+                assert np.isfinite(model.logits(user)).all()
+        assert np.abs(tail.logits(tail.stranger, None)).max() <= tail.bound()
+    huge = np.full((2, 2), 1e20, dtype=np.float32)
+    changes = (
+        {"item_bias": np.array([0, np.nan, 1], dtype=np.float32)},
+        {"user_bias": np.array([0, -np.inf], dtype=np.float32)},
+        {"intercept": math.nan},
+        {"unknown_item_bias": 1e300},
+        {"user_vectors": huge, "item_vectors": np.concatenate((huge, huge[:1]))},
+        {"tail": replace(tail, stranger=np.full(5, np.inf, dtype=np.float32))},
+        {"tail": replace(tail, layers=(Layer(np.full((5, 1), 1e30, dtype=np.float32), np.ones(1, dtype=np.float32)),))},
+    )
+    for change in changes:
+        assert not replace(small_model(), **change).is_bounded("ann")
+
+
+def test_only_somebody_whose_place_the_matrices_give_is_within_the_bound() -> None:
+    class Far:
+        def place(self, _: object) -> Placed:
+            return Placed(np.full(2, 3e38, dtype=np.float32), np.zeros(0, dtype=np.float32), 0.0)
+
+    aside, reading = replace(small_model(), side=Far()), replace(small_model(), encoder=object())
+    given, read = Reader(attributes={"age": 3}), Reader(history=["x"])
+    assert [aside.is_bounded("ann", given), aside.is_bounded("new"), aside.is_bounded("new", given)] == [1, 1, 0]
+    assert [reading.is_bounded("ann"), reading.is_bounded("ann", read)] == [1, 0]
+    assert small_model().is_bounded("new", Reader(attributes={"age": 3}, history=["x"]))
+
+
+def test_attributes_place_somebody_in_a_model_without_vectors_by_the_tail_alone() -> None:
+    class Near:
+        def place(self, _: object) -> Placed:
+            return Placed(np.ones(2, dtype=np.float32), np.ones(2, dtype=np.float32), 0.25)
+
+    nothing = {"user_vectors": np.zeros((2, 0), dtype=np.float32), "item_vectors": np.zeros((3, 0), dtype=np.float32)}
+    tail = Tail(
+        user_hidden=np.zeros((2, 2), dtype=np.float32),
+        item_hidden=np.array([[1, 2], [-5, 0], [0, 0]], dtype=np.float32),
+        stranger=np.zeros(2, dtype=np.float32),
+        layers=(Layer(np.ones((2, 1), dtype=np.float32), np.zeros(1, dtype=np.float32)),),
+    )
+    given = Reader(attributes={"age": 3})
+    model = replace(small_model(), **nothing, tail=tail, side=Near())
+    assert model.logits("new", given).tolist() == [4.75, -0.25, 2.75]
+    assert model.logits_of("new", ["文章", "y"], given).tolist() == [2.75, -0.25]
+
+
+def test_what_a_model_answered_is_the_callers_to_change() -> None:
+    for model in (small_model(), replace(small_model(), user_vectors=np.zeros((2, 2), dtype=np.float32))):
+        for user in ("böb", "a stranger"):
+            before = model.logits(user).tolist()
+            model.logits(user)[:] = 9
+            assert model.logits(user).tolist() == before
+            assert model.logits_at(user, model.all_rows, are_known=True).tolist() == before
+
+
+@pytest.mark.parametrize("shape", [(9, 4), (9, 0), (0, 3), (700, 33)])
+def test_picked_rows_are_those_that_are_taken(shape: tuple[int, int]) -> None:
+    matrix = np.random.default_rng(3).normal(size=shape).astype(np.float32)
+    for each in (matrix, np.asfortranarray(matrix), matrix[::2]):
+        rows = np.arange(len(each))[::-1].copy()
+        for chosen in (rows, rows[:2], rows[:0]):
+            picked = Picks(each).at(chosen)
+            assert (picked.shape, picked.tolist()) == ((len(chosen), shape[1]), each[chosen].tolist())
+            picked[:] = 7
+        assert not (each == 7).any()
+
+
+def test_a_peak_is_the_greatest_absolute_value() -> None:
+    assert peak(np.array([1, -3, 2], dtype=np.float32)) == 3
+    assert peak(np.array([[-1, -2]], dtype=np.float32)) == 2
+    assert peak(np.zeros((4, 0), dtype=np.float32)) == 0
+    assert math.isnan(peak(np.array([1, np.nan], dtype=np.float32)))

@@ -1,10 +1,10 @@
-"""Scores that are worked out where somebody looks, and the order of candidates."""
+"""Scores that are worked out where somebody looks."""
 
 import numpy as np
-import pytest
 
 from lamella.recommenders.artifact import sigmoid
-from lamella.recommenders.chances import Chances, best_places, best_rows
+from lamella.recommenders.chances import Chances
+from lamella.recommenders.orders import Order
 
 LOGITS = np.random.default_rng(5).normal(scale=6, size=100).astype(np.float32)
 
@@ -29,24 +29,14 @@ def test_a_chance_is_the_same_number_whichever_part_is_read() -> None:
             assert list(found[start:stop]) == whole[start:stop]
 
 
-def test_the_best_rows_are_those_of_a_full_sort_with_ties_by_row() -> None:
-    values = np.random.default_rng(2).integers(0, 50, 500).astype(np.float32)
-    wanted = np.lexsort((np.arange(500), -values))
-    for given in (values, values.astype(np.float64)):
-        for count in (0, 1, 7, 60, 499, 500):
-            assert best_rows(given, count).tolist() == wanted[:count].tolist()
-    assert best_rows(np.zeros(100, dtype=np.float32), 10).tolist() == list(range(10))
-
-
-def test_the_best_rows_of_different_values_are_the_head_of_a_full_sort() -> None:
-    values = np.random.default_rng(3).normal(size=5_000).astype(np.float32)
-    assert best_rows(values, 500).tolist() == np.argsort(-values, kind="stable")[:500].tolist()
-
-
-@pytest.mark.parametrize("kind", [np.float32, np.float64])
-def test_the_order_is_that_of_a_stable_sort(kind: type) -> None:
-    rng = np.random.default_rng(4)
-    extremes = [0.0, -0.0, np.inf, -np.inf, 1e-45, -1e-45, 3e38, -3e38, 1.0, -1.0, -0.0, 0.0, 1e-39, -1e-39]
-    for values in (extremes, rng.normal(size=501), rng.integers(-4, 4, 700), [], [2.0]):
-        given = np.array(values, dtype=kind)
-        assert best_places(given).tolist() == np.argsort(-given, kind="stable").tolist()
+def test_chances_are_read_in_the_order_that_comes_with_them() -> None:
+    for logits in (LOGITS, np.round(LOGITS / 4)):
+        order = np.argsort(-logits, kind="stable")
+        whole = sigmoid(logits[order]).tolist()
+        assert list(Chances(logits, Order(logits))) == whole == Chances(logits, Order(logits))
+        assert [Chances(logits, Order(logits))[at] for at in range(-100, 100)] == whole * 2
+        assert len(Chances(logits, Order(logits))) == 100
+        for part in (slice(0), slice(10), slice(100), slice(3, 40), slice(-4, None), slice(None, None, -3)):
+            assert list(Chances(logits, Order(logits))[part]) == whole[part]
+        found = Chances(logits, Order(logits))
+        assert (found[:10], found[:5], found, found[:10]) == (whole[:10], whole[:5], whole, whole[:10])

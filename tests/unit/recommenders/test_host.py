@@ -16,7 +16,8 @@ from lamella.recommenders.artifact import FactorModel, sigmoid
 from lamella.recommenders.host import ModelHost
 from lamella.recommenders.layers import Layer, Tail
 from lamella.recommenders.shelf import Shelf
-from lamella.services.model_ports import Composition, Item, ModelVersion, Recall
+from lamella.recommenders.side import Placed
+from lamella.services.model_ports import Composition, Item, ModelVersion, Reader, Recall
 from lamella.testing.fakes import MemoryCatalogue, MemoryModelCatalogue
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
@@ -161,6 +162,9 @@ def test_a_version_is_loaded_once_and_the_least_recently_used_leaves() -> None:
     for name in ("a", "b", "a", "c", "a", "b"):
         host.recall(name, "x", Recall(count=1))
     assert artifacts.loads == ["a@1", "b@1", "c@1", "b@1"]
+    for name in ("b", "a", "c", "b"):
+        host.recall(name, "x", Recall(count=1))
+    assert artifacts.loads == ["a@1", "b@1", "c@1", "b@1", "c@1", "b@1"]
 
 
 def test_many_threads_that_want_the_same_version_load_it_once() -> None:
@@ -261,6 +265,36 @@ def test_recall_and_rank_score_and_order_as_one_would_by_hand(has_tail: bool) ->
     assert list(ranked.scores) == sigmoid(scores[order]).tolist()
     assert list(ranked.scores[:10]) == list(ranked.scores)[:10]
     assert host.rank("net", "ann", list(recalled.items)) == ranked
+
+
+@pytest.mark.parametrize("size", [1, 5, 10, 40, 100, 120])
+def test_equal_scores_stay_in_the_order_of_recall_whatever_part_of_it_is_read(size: int) -> None:
+    rng = np.random.default_rng(size)
+    first, flat = model(rng.normal(size=120).tolist()), model(rng.integers(0, 4, 120).astype(float).tolist())
+    host = host_of(MemoryArtifacts(mf_1=first, flat_1=flat))
+    recalled = host.recall("mf", "a stranger", Recall(count=120))
+    bias = dict(zip(flat.item_ids, flat.item_bias.tolist(), strict=True))
+    wanted = sorted(recalled.items, key=lambda item: -bias[item])
+    ranked = host.rank("flat", "a stranger", recalled.items)
+    assert ranked.items[:size] == wanted[:size]
+    assert list(ranked.scores[:size]) == sigmoid(np.array([bias[item] - 1 for item in wanted[:size]], "f4")).tolist()
+    assert ranked.items == wanted
+    again = host.rank("mf", "a stranger", ranked.items)
+    assert (again.items, again.scores) == (recalled.items, recalled.scores)
+
+
+def test_a_place_that_the_matrices_do_not_give_is_looked_at_for_what_is_no_number() -> None:
+    class Far:
+        def place(self, _: object) -> Placed:
+            return Placed(np.full(3, np.inf, dtype=np.float32), np.zeros(0, dtype=np.float32), 0.0)
+
+    host = host_of(MemoryArtifacts(mf_1=replace(model([0.0, 1.0]), side=Far())))
+    given = Reader(attributes={"age": 3})
+    assert host.recall("mf", "x", Recall(count=1)).items == ["i1"]
+    with np.errstate(invalid="ignore"), pytest.raises(ModelFailed):
+        host.recall("mf", "x", Recall(count=1), given)
+    with np.errstate(invalid="ignore"), pytest.raises(ModelFailed):
+        host.rank("mf", "x", ["i0"], given)
 
 
 def test_logits_are_sound_however_large_and_refused_only_where_one_is_none() -> None:
