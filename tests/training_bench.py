@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from lamella.errors import InvalidInput, StoreUnavailable
 from lamella.experiments.document import experiment_from_document, layer_from_document, parameter_from_document
@@ -107,7 +108,11 @@ class Bench:
         self.clock, self.store = FakeClock(), MemoryConfigurationStore()
         self.configuring = Configuring(self.store, self.clock, ["ctr"])
         self.staging = Staging(self.models, self.store, self.configuring, self.clock)
-        self.training = Training(
+        self.training = self.training_with(monotonic=self.tick)
+
+    def training_with(self, **parts: Any) -> Training:
+        """The bench's training with these parts besides its own."""
+        return Training(
             runs=self.runs,
             store=LogStore(),
             catalogue=MemoryCatalogue([Item(key="i", title="t", published_at=DAY, attributes={})]),
@@ -115,7 +120,7 @@ class Bench:
             trainer=self.trainer,
             staging=self.staging,
             clock=self.clock,
-            monotonic=self.tick,
+            **parts,
         )
 
     def compare(self, model: str) -> None:

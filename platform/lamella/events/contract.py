@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import count, repeat
 from typing import Final, TypeAlias, overload
 
 
@@ -42,6 +43,11 @@ class Impressions(Sequence[Impression]):
             raise ValueError(f"{len(items)} items, {len(scores)} scores, {len(propensities)} propensities")
         self.items, self.scores, self.source, self.propensities = items, scores, source, propensities
 
+    def rows(self) -> Iterator[tuple[int, str, float, float]]:
+        """Rank, item, score and propensity of each."""
+        propensities = self.propensities or repeat(1.0)
+        return zip(count(1), self.items, self.scores, propensities, strict=False)
+
     def __len__(self) -> int:
         return len(self.items)
 
@@ -53,9 +59,7 @@ class Impressions(Sequence[Impression]):
         return tuple(self)[place]
 
     def __iter__(self) -> Iterator[Impression]:
-        propensities = self.propensities or (1.0,) * len(self.items)
-        columns = zip(self.items, self.scores, propensities, strict=True)
-        for rank, (item, score, propensity) in enumerate(columns, start=1):
+        for rank, item, score, propensity in self.rows():
             yield Impression(item=item, rank=rank, score=score, source=self.source, propensity=propensity)
 
     def __eq__(self, other: object) -> bool:

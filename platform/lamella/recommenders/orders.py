@@ -40,15 +40,10 @@ class Order:
     def head(self, count: int) -> NDArray[np.int64]:
         """The first `count` places, `whole()[:count]`; `count` >= 0."""
         head = self._head
-        if head is not None and len(head) == count:
-            return head
-        if self._whole is None and 0 < count * _HEAD_SHARE <= len(self._values):
-            head = _head_of(self._values, count)
-        else:
-            head = None
-        if head is None:
-            head = self.whole()[:count]
-        self._head = head
+        if head is None or len(head) != count:
+            is_short = self._whole is None and 0 < count * _HEAD_SHARE <= len(self._values)
+            alone = _head_of(self._values, count) if is_short else None
+            head = self._head = self.whole()[:count] if alone is None else alone
         return head
 
     def part(self, array: NDArray[T], part: slice) -> NDArray[T]:

@@ -2,7 +2,8 @@
 
 A key is `lam_` and 32 random bytes in URL-safe base64. Only its SHA-256 digest is stored: the key has 256 bits of
 entropy, so a slow password hash would add nothing but latency. The store is searched by digest, never by key, so the
-time of a look-up tells an attacker nothing about a key.
+time of a look-up tells an attacker nothing about a key. A process keeps the keys it has verified in its memory, and
+nowhere else: whoever can read that memory reads the requests as well.
 """
 
 import base64
@@ -93,7 +94,7 @@ class Keys:
         self._store = store
         self._clock = clock
         self._monotonic = monotonic
-        # By the key itself, for these seconds: a digest for each request cost more than the rest of the look.
+        # By the key itself: a digest for each request cost more than the rest of the look.
         self._verified: dict[str, _Verified] = {}
 
     def create(

@@ -192,7 +192,7 @@ def _impressions(chosen: Scored, source: str) -> Impressions:
 
 def _exposures(decision: Decision) -> tuple[Exposed, ...]:
     exposures = [
-        _exposed(each.phase, each.variant, each.counted)
+        _exposed(each.phase, each.variant, counted=each.counted)
         for each in decision.assignments
         if each.phase is not None and each.variant is not None
     ]
@@ -200,7 +200,7 @@ def _exposures(decision: Decision) -> tuple[Exposed, ...]:
 
 
 @lru_cache(maxsize=4096)
-def _exposed(phase: int, variant: str, counted: bool) -> Exposed:  # noqa: FBT001 - as assignments have them
+def _exposed(phase: int, variant: str, *, counted: bool) -> Exposed:
     """The same value for everybody who is in that variant."""
     return Exposed(phase=phase, variant=variant, counted=counted)
 

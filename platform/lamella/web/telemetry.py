@@ -144,7 +144,7 @@ class Telemetry:
 
 def request_id_of(wanted: str) -> str:
     """The caller's X-Request-Id where it is usable, else a new one."""
-    return wanted if wanted and _REQUEST_ID.fullmatch(wanted) else new_id()
+    return wanted if _REQUEST_ID.fullmatch(wanted) else new_id()
 
 
 def install_telemetry(app: Flask, telemetry: Telemetry) -> None:

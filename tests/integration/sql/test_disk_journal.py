@@ -5,11 +5,11 @@ import os
 import subprocess
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import sqlalchemy as sa
 
+from journals import MANY, bodies, journals
 from lamella.adapters.disk import journal as journal_module
 from lamella.adapters.disk.journal import READ_BYTES, DiskJournal
 from lamella.adapters.disk.leftovers import Leftovers
@@ -20,8 +20,6 @@ from lamella.errors import Overloaded, StoreUnavailable
 from lamella.testing.fakes import FakeClock
 from lamella.testing.traffic import NOW
 
-MANY = 1_000_000_000
-
 
 @pytest.fixture
 def folder(tmp_path):
@@ -30,17 +28,8 @@ def folder(tmp_path):
 
 @pytest.fixture
 def make(engine, folder):
-    made = []
-
-    def make(store=None, *, limit=1_000, limit_bytes=MANY):
-        made.append(
-            DiskJournal(folder, store or SqlInbox(engine, limit=limit), FakeClock(NOW), limit_bytes=limit_bytes)
-        )
-        return made[-1]
-
-    yield make
-    for journal in made:
-        journal.close()
+    with journals(engine, folder) as make:
+        yield make
 
 
 class Away:
@@ -80,22 +69,8 @@ class Descheduled(threading.Event):
         super().clear()
 
 
-def bodies(engine):
-    with engine.connect() as connection:
-        return [bytes(body) for body in connection.execute(sa.select(inbox.c.body).order_by(inbox.c.id)).scalars()]
-
-
 def files(folder):
     return sorted(each.name for each in folder.iterdir())
-
-
-def test_what_many_threads_append_at_once_reaches_the_inbox_once(engine, make):
-    journal = make()
-    batches = [f"batch {number}".encode() for number in range(400)]
-    with ThreadPoolExecutor(16) as pool:
-        list(pool.map(journal.append, batches))
-    assert journal.flush(60)
-    assert sorted(bodies(engine)) == sorted(batches)
 
 
 def test_batches_of_one_thread_keep_their_order_and_their_moment(engine, make):
@@ -350,61 +325,6 @@ def test_a_head_that_cannot_be_written_holds_no_batch_back(engine, make, monkeyp
         journal.append(b"%d" % number)
         assert journal.flush(60)
     assert bodies(engine) == [b"0", b"1", b"2"]
-
-
-class Interrupted:
-    """A lock that cannot be taken: the thread that waits for it is interrupted."""
-
-    def __enter__(self):
-        raise KeyboardInterrupt
-
-    def __exit__(self, *_):
-        pass
-
-
-def together(journal, batches):
-    """The results of threads that append at one moment, as one group."""
-    with ThreadPoolExecutor(len(batches)) as pool:
-        with journal._writing:
-            waiting = [pool.submit(journal.append, batch) for batch in batches]
-            pause = threading.Event()
-            while len(journal._group.frames) < len(batches) and not any(each.done() for each in waiting):
-                pause.wait(0.001)
-        return [each.exception(60) for each in waiting]
-
-
-def test_a_group_that_the_disk_does_not_take_is_refused_to_each_of_its_threads_and_leaves_no_trace(
-    engine, make, monkeypatch
-):
-    batches = [b"%d" % number * 30 for number in range(5)]
-    journal = make(limit=5, limit_bytes=5 * (30 + 16))
-    with monkeypatch.context() as patched:
-        patched.setattr(Segment, "write", fail_with_an_error)
-        faults = together(journal, batches)
-    assert {type(each) for each in faults} == {StoreUnavailable}
-    assert all("Input/output error" in str(each) for each in faults)
-    assert journal.flush(0.1), "what was refused does not wait"
-    assert together(journal, batches) == [None] * 5
-    assert journal.flush(60)
-    assert sorted(bodies(engine)) == batches
-
-
-def fail_with_an_error(_segment, _frames):
-    raise OSError(errno.EIO, "Input/output error")
-
-
-def test_a_thread_that_is_interrupted_before_its_turn_keeps_nobody_waiting(engine, make):
-    journal = make(limit=1)
-    writing, journal._writing = journal._writing, Interrupted()
-    with pytest.raises(KeyboardInterrupt):
-        journal.append(b"interrupted")
-    journal._writing = writing
-    following = threading.Thread(target=journal.append, args=(b"next",), daemon=True)
-    following.start()
-    following.join(60)
-    assert not following.is_alive()
-    assert journal.flush(60)
-    assert bodies(engine) == [b"next"]
 
 
 def test_a_folder_that_cannot_be_made_is_said(engine, tmp_path):

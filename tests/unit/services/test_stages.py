@@ -34,6 +34,16 @@ def test_where_no_layer_owns_anything_the_defaults_hold() -> None:
     assert (stages.slate_size, stages.composition, stages.unusable) == (10, None, ())
 
 
+@pytest.mark.parametrize("value", ["rerank.diversity", "rerank.freshness", "explore.epsilon", "explore.temperature"])
+def test_what_changes_the_order_of_the_slate_asks_for_a_composition(value: str) -> None:
+    stages = read_stages({value: 0.5, "slate.size": 7, "rerank.half_life_hours": 6}, k=None)
+    given = {name: getattr(stages.composition, name) for name in ("diversity", "freshness", "epsilon", "temperature")}
+    asked = {name: 0.5 for name in given if value.endswith(name)}
+    assert given == dict.fromkeys(given, 0.0) | asked
+    assert stages.composition is not None
+    assert (stages.composition.count, stages.composition.half_life_hours) == (7, 6.0)
+
+
 @pytest.mark.parametrize(
     ("parameters", "k", "size"), [({}, None, 10), ({}, 25, 25), ({"slate.size": 8}, 25, 8), ({"slate.size": 8}, 3, 3)]
 )

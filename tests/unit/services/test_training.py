@@ -13,9 +13,8 @@ from lamella.errors import (
 )
 from lamella.services.model_ports import Item
 from lamella.services.ratings_ports import Ratings
-from lamella.services.training import Order, Training, queue_training
-from lamella.testing.fakes import FakeClock, MemoryCatalogue
-from training_bench import DAY, LOG, ORDER, Bench, LogStore
+from lamella.services.training import Order, queue_training
+from training_bench import DAY, LOG, ORDER, Bench
 
 
 @pytest.fixture
@@ -132,16 +131,7 @@ def test_a_ratings_file_is_read_in_place_of_the_record(bench: Bench) -> None:
             return found
 
     bench.trainer.log = found
-    training = Training(
-        runs=bench.runs,
-        store=LogStore(),
-        catalogue=MemoryCatalogue([]),
-        models=bench.models,
-        trainer=bench.trainer,
-        staging=bench.staging,
-        clock=FakeClock(),
-        ratings=Files(),
-    )
+    training = bench.training_with(ratings=Files())
     source = {"file": "/r.csv", "items": "/i.csv"}
     run = bench.queue(Order(kind="mf", name="mf", hyperparameters={}, seed=1, by="ann", source=source))
     assert run.source == {"goal": "rating", **source}

@@ -8,8 +8,8 @@ import pytest
 from lamella.errors import LamellaError, ModelFailed
 from lamella.services.model_ports import ModelVersion, TrainingRun
 from lamella.services.training import Progress, Training
-from lamella.testing.fakes import MemoryCatalogue, MemoryModelCatalogue
-from training_bench import Bench, LogStore, published
+from lamella.testing.fakes import MemoryModelCatalogue
+from training_bench import Bench, published
 
 
 @pytest.fixture
@@ -37,16 +37,7 @@ class FakeBuilder:
 
 def uploading(bench: Bench) -> tuple[Training, FakeBuilder]:
     builder = FakeBuilder(bench.models)
-    training = Training(
-        runs=bench.runs,
-        store=LogStore(),
-        catalogue=MemoryCatalogue([]),
-        models=bench.models,
-        trainer=bench.trainer,
-        staging=bench.staging,
-        clock=bench.clock,
-        builder=builder,
-    )
+    training = bench.training_with(builder=builder)
     run = replace(bench.queue(), id="up-1", source={"upload": "up-1"}, stage="candidate")
     bench.runs.put(run)
     return training, builder

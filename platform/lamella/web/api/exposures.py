@@ -6,7 +6,7 @@ from flask import Response, request
 from flask.typing import ResponseReturnValue
 
 from lamella.errors import Unavailable
-from lamella.web.api.serving import counting_appends
+from lamella.web.api.serving import CountingAppends
 from lamella.web.auth import needs
 from lamella.web.parsing import parse_batch
 from lamella.web.requests import read_object
@@ -23,7 +23,7 @@ def take_exposures() -> ResponseReturnValue:
     exposures = parse_batch(read_object(request.get_data()), "exposures")
     if not services().snapshots.is_loaded:
         raise Unavailable("no configuration was loaded yet; retry, and see /readyz")
-    with counting_appends(telemetry(), "exposures"):
+    with CountingAppends(telemetry(), "exposures"):
         receipt = services().exposing.exposures(exposures)
     document = {
         "accepted": receipt.accepted,

@@ -16,7 +16,7 @@ from lamella.services.previewing import Preview
 from lamella.services.rates import Rates
 from lamella.services.recommending import Answer, Wish
 from lamella.web.api.recommendations import answer_document
-from lamella.web.api.serving import counting_appends
+from lamella.web.api.serving import CountingAppends
 from lamella.web.auth import PUBLIC, needs
 from lamella.web.parsing import LONGEST_TOKEN
 from lamella.web.wiring import services, telemetry
@@ -74,7 +74,7 @@ def _opened(token: str) -> Preview:
 def _answer(found: Preview, token: str) -> Answer:
     unit = found.unit or f"preview:{found.experiment}:{found.variant}"[:256]
     try:
-        with counting_appends(telemetry(), "preview"):
+        with CountingAppends(telemetry(), "preview"):
             return services().recommending.recommend(Wish(unit=unit, context={}, preview=token, is_counted=False))
     except InvalidInput as error:
         # The link is good; what it shows is gone.

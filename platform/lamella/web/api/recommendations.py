@@ -9,7 +9,7 @@ from flask.typing import ResponseReturnValue
 
 from lamella.errors import InvalidInput, LamellaError, ModelFault, NotFound, Unavailable
 from lamella.services.recommending import Answer, Wish
-from lamella.web.api.serving import counting_appends
+from lamella.web.api.serving import CountingAppends
 from lamella.web.auth import needs
 from lamella.web.parsing import parse_query, parse_wish, parse_wishes
 from lamella.web.problems import document_of
@@ -53,7 +53,7 @@ def recommend_many() -> ResponseReturnValue:
         except InvalidInput as error:
             outcomes.append(error)
     wishes = [each for each in outcomes if isinstance(each, Wish)]
-    with counting_appends(telemetry(), "slate"):
+    with CountingAppends(telemetry(), "slate"):
         answers = iter(services().recommending.recommend_many(wishes))
     documents = [_outcome(next(answers) if isinstance(each, Wish) else each) for each in outcomes]
     return _json(orjson.dumps({"answers": documents}))
@@ -66,7 +66,7 @@ def recommended(services: Services, telemetry: Telemetry, body: bytes) -> bytes:
 
 def _answered(services: Services, telemetry: Telemetry, wish: Wish) -> bytes:
     _require_snapshot(services)
-    with counting_appends(telemetry, "slate"):
+    with CountingAppends(telemetry, "slate"):
         try:
             answer = services.recommending.recommend(wish)
         except NotFound as error:
@@ -112,13 +112,12 @@ def _count(telemetry: Telemetry, answer: Answer) -> None:
 def answer_document(answer: Answer) -> dict[str, object]:
     """The answer as orjson writes it."""
     shown = answer.items
-    columns = zip(shown.items, shown.scores, shown.propensities or (1.0,) * len(shown), strict=True)
     return {
         "request_id": answer.request_id,
         "unit": answer.unit,
         "items": [
             {"item": item, "rank": rank, "score": score, "source": shown.source, "propensity": propensity}
-            for rank, (item, score, propensity) in enumerate(columns, start=1)
+            for rank, item, score, propensity in shown.rows()
         ],
         "parameters": answer.parameters,
         "assignments": [

@@ -30,7 +30,7 @@ def take_events() -> ResponseReturnValue:
 def taken(services: Services, telemetry: Telemetry, body: bytes) -> bytes:
     """What became of the events of a body, as JSON; it is durable. Raises what is wrong with the body as a whole."""
     events, sent_at = parse_events(read_events(body))
-    with counting_appends(telemetry, "events"):
+    with CountingAppends(telemetry, "events"):
         receipt = services.recording.events(events, sent_at=sent_at)
     telemetry.took(receipt)
     return orjson.dumps(
@@ -46,7 +46,7 @@ def taken(services: Services, telemetry: Telemetry, body: bytes) -> bytes:
     )
 
 
-class counting_appends:  # noqa: N801 - used as a word of `with`
+class CountingAppends:
     """Counts what became of the append to the inbox inside; a request that never got there counts nothing."""
 
     __slots__ = ("_telemetry", "_use")
