@@ -29,6 +29,10 @@ CAPACITY: Final = 32
 CAPACITY_BYTES: Final = 1_000_000_000
 WARM_SECONDS: Final = 10.0
 REFRESH_SECONDS: Final = 5.0
+LIGHT_ITEMS: Final = 100_000
+"""So many dot products take 2 ms."""
+LIGHT_NET_ITEMS: Final = 10_000
+"""So many answers of a net with two layers take 2 ms."""
 RETRY_SECONDS: Final = 30.0
 _MISS_SECONDS: Final = 0.5
 _LEAST: Final = 1e-9
@@ -164,6 +168,10 @@ class ModelHost:
             self._bare_names |= {model}
         return self._canaries.canary_of(model, unit) or live
 
+    def is_current(self) -> bool:
+        """Whether the list of versions is as new as it has to be: nothing is read before the next answer."""
+        return self._monotonic() - self._listing.read_at < self._refresh_seconds
+
     def item_count(self, model: str) -> int:
         """How many items the model knows; 0 where it is not in memory."""
         factors = self._held(model)
@@ -173,6 +181,13 @@ class ModelHost:
         """Whether `model` is in memory as matrices, so that it answers within milliseconds and needs no deadline."""
         factors = self._held(model)
         return factors is not None and factors.network is None
+
+    def is_light(self, model: str) -> bool:
+        """Whether to recall by it takes a few milliseconds at most: others wait for the same thread meanwhile."""
+        factors = self._held(model)
+        if factors is None:
+            return False
+        return len(factors.item_ids) <= (LIGHT_ITEMS if factors.tail is None else LIGHT_NET_ITEMS)
 
     def reads_history(self, model: str) -> bool:
         """Whether `model`, where it is in memory, looks at what the unit has read."""

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple, Protocol
 
 from lamella.errors import LamellaError, ModelCorrupt, ModelFault, NotFound, Unavailable
 from lamella.services.canaries import Canaries
-from lamella.services.guarding import Call, Guard, LateModel
+from lamella.services.guarding import Call, Guard, LateModel, MustWait
 from lamella.services.model_ports import Reader, Recommender, Scored
 from lamella.services.shadowing import Answered, Shadowing
 from lamella.services.stages import Stages, blend, stand_ins
@@ -48,10 +48,14 @@ class Asked(NamedTuple):
 
 @dataclass(slots=True)
 class Course:
-    """What a request has met so far: the version that answered each stage, and why a wanted one did not."""
+    """What a request has met so far: the version that answered each stage, and why a wanted one did not.
+
+    Where it may not wait, `Cascade.run` raises MustWait in place of a fallback, and has counted nothing of it.
+    """
 
     models: dict[str, str] = field(default_factory=dict)
     fallbacks: dict[str, str] = field(default_factory=dict)
+    may_wait: bool = True
 
 
 class Models(NamedTuple):
@@ -68,6 +72,7 @@ class _Step(NamedTuple):
     call: Call
     asked: Asked
     size: int
+    may_wait: bool
 
 
 class Cascade:
@@ -96,6 +101,16 @@ class Cascade:
         """Lets go of the threads; a model that is still loading is not waited for."""
         self._guard.close()
 
+    def is_current(self) -> bool:
+        """Whether the list of models is in memory, and needs not be read anew before somebody is answered."""
+        return self._recommender.is_current()
+
+    def is_prompt(self, models: Models) -> bool:
+        """Whether these answer in the caller's thread, and soon."""
+        trusts = self._guard.trusts
+        is_trusted = trusts(models.recall) and (not models.rank or trusts(models.rank))
+        return is_trusted and self._recommender.is_light(models.recall)
+
     def models(self, stages: Stages, unit: str) -> Models:
         """The versions that the stages mean for the unit: its canary or the live one of a name without a number."""
         resolve = self._recommender.resolve
@@ -109,7 +124,8 @@ class Cascade:
     def run(self, stages: Stages, models: Models, asked: Asked, course: Course) -> tuple[Scored, str]:
         """The slate, best first, and the source of its items; `course` is told what happened on the way.
 
-        Raises NotFound where no model is published, ModelFault or Unavailable where none of those tried answers.
+        Raises NotFound where no model is published, ModelFault or Unavailable where none of those tried answers, and
+        MustWait.
         """
         recalled = self._recall(stages, models.recall, asked, course)
         ranked = self._rank(stages, models.rank, asked, recalled, course)
@@ -123,7 +139,7 @@ class Cascade:
         def call(model: str) -> Scored:
             return self._recommender.recall(model, asked.unit, wanted, asked.reader)
 
-        return self._stage(_Step(RECALL, call, asked, stages.slate_size), model, course)
+        return self._stage(_Step(RECALL, call, asked, stages.slate_size, course.may_wait), model, course)
 
     def _rank(self, stages: Stages, model: str, asked: Asked, recalled: Scored, course: Course) -> Scored:
         """The candidates in their final order of relevance; that of recall where no ranker answers."""
@@ -134,7 +150,7 @@ class Cascade:
             return self._recommender.rank(model, asked.unit, recalled.items, asked.reader)
 
         try:
-            ranked = self._stage(_Step(RANK, call, asked, stages.slate_size), model, course)
+            ranked = self._stage(_Step(RANK, call, asked, stages.slate_size, course.may_wait), model, course)
         except (ModelFault, NotFound, Unavailable):
             return recalled
         return blend(recalled, ranked, stages.rank_weight)
@@ -151,8 +167,10 @@ class Cascade:
 
         started = self._monotonic()
         try:
-            composed = self._guard.call(model, call)
+            composed = self._guard.call(model, call, may_wait=course.may_wait)
         except (ModelFault, NotFound, Unavailable) as error:
+            if not course.may_wait:
+                raise MustWait from error
             course.fallbacks[RERANK] = reason_of(error)
             return _head(ordered, stages.slate_size)
         finally:
@@ -195,8 +213,10 @@ class Cascade:
         """The answer of `model`. Raises ModelFault, NotFound or Unavailable, whatever went wrong in it."""
         started = self._monotonic()
         try:
-            scored = self._guard.call(model, step.call)
-        except LamellaError:
+            scored = self._guard.call(model, step.call, may_wait=step.may_wait)
+        except LamellaError as error:
+            if not step.may_wait:
+                raise MustWait from error
             self._canaries.failed(model)
             raise
         seconds = self._monotonic() - started

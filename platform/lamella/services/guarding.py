@@ -21,6 +21,10 @@ MOST_STUCK: Final = 2
 _THREADS: Final = 8
 
 
+class MustWait(Exception):
+    """A model would have to be waited for, where nobody may: the caller asks again where one may."""
+
+
 class LateModel(Unavailable):
     """A model did not answer within the deadline of its stage."""
 
@@ -31,7 +35,7 @@ class Guard:
     A version that is in memory and has proved prompt runs in the caller's thread: no handing over, and its time is
     bounded by its size. All others run in a small pool under a deadline; late, they go on for the next request. A
     thread cannot be stopped, so a watchdog looks at the calls in the callers' threads, and a version that is overdue
-    in one goes back to the pool until it has proved itself anew.
+    in one, or fails, goes back to the pool until it has proved itself anew.
     """
 
     def __init__(
@@ -56,13 +60,21 @@ class Guard:
         self._closed.set()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def call(self, model: str, work: Call, *, patience: float = 1.0) -> Scored:
+    def trusts(self, model: str) -> bool:
+        """Whether the version runs in the caller's thread."""
+        return model in self._trusted and self._is_prompt(model)
+
+    def call(self, model: str, work: Call, *, patience: float = 1.0, may_wait: bool = True) -> Scored:
         """What `work` makes of the model, within `patience` times the deadline.
 
-        Raises what the model raises, LateModel, and ModelFailed for anything outside the LamellaError tree.
+        Raises what the model raises, LateModel, and ModelFailed for anything outside the LamellaError tree; MustWait
+        where it may not wait and would have to.
         """
+        is_trusted = self.trusts(model)
+        if not is_trusted and not may_wait:
+            raise MustWait
         try:
-            if model in self._trusted and self._is_prompt(model):
+            if is_trusted:
                 me = threading.get_ident()
                 self._running[me] = (model, self._monotonic())
                 try:
@@ -70,9 +82,11 @@ class Guard:
                 finally:
                     del self._running[me]
             return self._pooled(model, work, patience)
-        except LamellaError:
-            raise
         except Exception as error:
+            if is_trusted:
+                self._distrust(model)
+            if isinstance(error, LamellaError):
+                raise
             raise ModelFailed(f"model {model!r} raised {type(error).__name__}: {error}") from error
 
     def _pooled(self, model: str, work: Call, patience: float) -> Scored:
@@ -120,6 +134,9 @@ class Guard:
             latest = self._monotonic() - OVERDUE * self._deadline_seconds
             for model, started in list(self._running.values()):
                 if started < latest and model in self._trusted:
-                    with self._lock:
-                        self._trusted.discard(model)
-                        self._proofs.pop(model, None)
+                    self._distrust(model)
+
+    def _distrust(self, model: str) -> None:
+        with self._lock:
+            self._trusted.discard(model)
+            self._proofs.pop(model, None)

@@ -163,12 +163,20 @@ class Recommender(Protocol):
         """
         ...
 
+    def is_current(self) -> bool:
+        """Whether the list of versions is as new as it has to be: nothing is read before the next answer."""
+        ...
+
     def item_count(self, model: str) -> int:
         """How many items the model knows; 0 where it is not in memory."""
         ...
 
     def is_prompt(self, model: str) -> bool:
         """Whether the model is in memory, so that it answers within milliseconds and needs no deadline."""
+        ...
+
+    def is_light(self, model: str) -> bool:
+        """Whether to recall by it takes a few milliseconds at most: others wait for the same thread meanwhile."""
         ...
 
     def reads_history(self, model: str) -> bool:

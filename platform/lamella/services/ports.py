@@ -136,6 +136,18 @@ class Journal(Protocol):
         ...
 
 
+class GroupJournal(Protocol):
+    """A journal on this machine, where many batches become durable for the price of one."""
+
+    def append_all(self, batches: Sequence[bytes]) -> None:
+        """Returns once all of `batches` are durable. Raises as `Journal.append`; none of them was kept then."""
+        ...
+
+    def close(self) -> None:
+        """Brings on what waits, as far as the store takes it; another process finds the rest."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IngestReceipt:
     """What one ingest transaction did. `stored` and `duplicate` count records by kind, `quarantined` by reason.

@@ -11,13 +11,14 @@ from lamella.events.contract import Exposed, Impressions, Slate
 from lamella.experiments.model import Json
 from lamella.experiments.snapshot import Assignment, Decision, Snapshot
 from lamella.services.assigning import check_context, check_unit, forced_by
-from lamella.services.cascade import Asked, Cascade, Course
+from lamella.services.cascade import Asked, Cascade, Course, Models
+from lamella.services.guarding import MustWait
 from lamella.services.histories import Histories, NoHistories
 from lamella.services.model_ports import Reader, Scored
 from lamella.services.ports import Clock, Journal
 from lamella.services.previewing import Previews
 from lamella.services.remembering import NoMemory, Remembering
-from lamella.services.stages import StageReader
+from lamella.services.stages import StageReader, Stages
 
 UNUSABLE: Final = "unusable"
 HISTORY: Final = "history"
@@ -70,13 +71,29 @@ class Answer(NamedTuple):
     fallbacks: Mapping[str, str]
 
 
-class _Made(NamedTuple):
+class _Plan(NamedTuple):
+    """Who answers a wish: `is_read` where what the unit has read is wanted for it."""
+
+    wish: Wish
+    started: float
+    snapshot: Snapshot
+    decision: Decision
+    stages: Stages
+    models: Models
+    is_read: bool
+
+
+class Made(NamedTuple):
     """A slate that is not recorded yet."""
 
     snapshot: Snapshot
     decision: Decision
     slate: Slate
     impressions: Impressions
+
+    def batch(self) -> bytes:
+        """What the journal has to keep of it."""
+        return encode([self.slate])
 
 
 class Recommending:
@@ -112,27 +129,48 @@ class Recommending:
         context or preview, NotFound where no model is published, ModelFault or Unavailable where none of those tried
         answers, and what the journal raises; nothing is recorded then.
         """
-        made = self._make(wish)
-        self._journal.append(encode([made.slate]))
-        return self._done(made)
+        made = self._make(self._plan(wish))
+        self._journal.append(made.batch())
+        return self.answer(made)
+
+    def made_at_once(self, wish: Wish) -> Made | None:
+        """The slate that is wished for, not recorded yet: for a thread in which others wait.
+
+        None where it would have to wait for the store, for a model or for another thread, or would take long. Raises as
+        `recommend`.
+        """
+        if wish.preview is not None or self._snapshots.current().keeping or not self._cascade.is_current():
+            return None
+        plan = self._plan(wish)
+        if plan.is_read or not plan.stages.is_light or not self._cascade.is_prompt(plan.models):
+            return None
+        try:
+            return self._make(plan, may_wait=False)
+        except MustWait:
+            return None
+
+    def answer(self, made: Made) -> Answer:
+        """The list that was made, to be said once it is durable."""
+        self._remembering.note(made.snapshot, made.slate.unit, made.decision)
+        return _answer(made)
 
     def recommend_many(self, wishes: Sequence[Wish]) -> Sequence[Answer | LamellaError]:
         """The list for each wish, or the error that `recommend` raises for it; all that were made, in one commit.
 
         Raises what the journal raises; nothing is recorded then.
         """
-        outcomes: list[_Made | LamellaError] = []
+        outcomes: list[Made | LamellaError] = []
         for wish in wishes:
             try:
-                outcomes.append(self._make(wish))
+                outcomes.append(self._make(self._plan(wish)))
             except LamellaError as error:
                 outcomes.append(error)
-        slates = [each.slate for each in outcomes if isinstance(each, _Made)]
+        slates = [each.slate for each in outcomes if isinstance(each, Made)]
         if slates:
             self._journal.append(encode(slates))
-        return [self._done(each) if isinstance(each, _Made) else each for each in outcomes]
+        return [self.answer(each) if isinstance(each, Made) else each for each in outcomes]
 
-    def _make(self, wish: Wish) -> _Made:
+    def _plan(self, wish: Wish) -> _Plan:
         unit, context = wish.unit, wish.context
         if not wish.is_checked:
             check_unit(unit)
@@ -145,33 +183,37 @@ class Recommending:
             uncounted = tuple(each._replace(counted=False) for each in decision.assignments)
             decision = decision._replace(assignments=uncounted)
         stages = self._stages.read(decision.parameters, k=wish.k)
-        course = Course(fallbacks=dict.fromkeys(stages.unusable, UNUSABLE))
-        request_id = wish.request_id or self._new_id()
         models = self._cascade.models(stages, unit)
         is_read = stages.is_unread or self._cascade.reads_history(models)
-        read = self._reads(unit, course) if is_read else ()
+        return _Plan(wish, started, snapshot, decision, stages, models, is_read)
+
+    def _make(self, plan: _Plan, *, may_wait: bool = True) -> Made:
+        wish, decision, stages = plan.wish, plan.decision, plan.stages
+        course = Course(fallbacks=dict.fromkeys(stages.unusable, UNUSABLE), may_wait=may_wait)
+        request_id = wish.request_id or self._new_id()
+        read = self._reads(wish.unit, course) if plan.is_read else ()
         asked = Asked(
-            unit=unit,
-            reader=Reader(history=read, attributes=context),
+            unit=wish.unit,
+            reader=Reader(history=read, attributes=wish.context),
             exclude=wish.exclude.union(read) if stages.is_unread else wish.exclude,
             candidates=wish.candidates,
             now=self._clock.now(),
             seed=request_id,
         )
-        impressions = _impressions(*self._cascade.run(stages, models, asked, course))
+        impressions = _impressions(*self._cascade.run(stages, plan.models, asked, course))
         slate = Slate(
             request_id=request_id,
-            unit=unit,
+            unit=wish.unit,
             time=asked.now,
             exposures=_exposures(decision),
             impressions=impressions,
             snapshot=decision.version,
             models=course.models,
             fallbacks=course.fallbacks,
-            context=context,
-            latency_ms=round((self._monotonic() - started) * 1000, 3),
+            context=wish.context,
+            latency_ms=round((self._monotonic() - plan.started) * 1000, 3),
         )
-        return _Made(snapshot, decision, slate, impressions)
+        return Made(plan.snapshot, decision, slate, impressions)
 
     def _reads(self, unit: str, course: Course) -> tuple[str, ...]:
         """What the unit has read; nothing, and counted, where the store does not answer: a list is still owed."""
@@ -180,10 +222,6 @@ class Recommending:
         except StoreUnavailable:
             course.fallbacks[HISTORY] = "unavailable"
             return ()
-
-    def _done(self, made: _Made) -> Answer:
-        self._remembering.note(made.snapshot, made.slate.unit, made.decision)
-        return _answer(made)
 
 
 def _impressions(chosen: Scored, source: str) -> Impressions:
@@ -205,7 +243,7 @@ def _exposed(phase: int, variant: str, *, counted: bool) -> Exposed:
     return Exposed(phase=phase, variant=variant, counted=counted)
 
 
-def _answer(made: _Made) -> Answer:
+def _answer(made: Made) -> Answer:
     slate, decision = made.slate, made.decision
     return Answer(
         request_id=slate.request_id,

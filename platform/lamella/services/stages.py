@@ -15,6 +15,9 @@ FALLBACK_KIND: Final = "popularity"
 _ABSENT: Final[Any] = object()
 _ALL_ABSENT: Final = (_ABSENT,) * len(DEFAULTS)
 _MOST_READ: Final = 1_000
+_LIGHT_COUNT: Final = 1_000
+_LIGHT_CHOICES: Final = 20_000
+"""Places of the slate times candidates: re-ranking looks at each pair, some 35 ns."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +27,8 @@ class Stages:
     `recall` leaves nothing out yet; its `rule` is over an item's attributes and `item`, its key, and an empty one is
     read as None, which lets every item in. `is_unread` leaves out what the unit has read or clicked. `rank_model` is
     empty where nothing ranks: the order of recall then stands. `composition` has no moment and no seed yet, and is
-    None where the slate is the head of that order.
+    None where the slate is the head of that order. `is_light`: there is little to rank and to re-rank, and neither a
+    rule nor freshness looks at what the catalogue says of the items.
     """
 
     recall_model: str
@@ -34,6 +38,7 @@ class Stages:
     rank_weight: float
     composition: Composition | None
     slate_size: int
+    is_light: bool = True
     unusable: tuple[str, ...] = ()
 
 
@@ -49,6 +54,7 @@ def read_stages(parameters: Mapping[str, Json], *, k: int | None) -> Stages:
     size = int(number(chosen["slate.size"]))
     if k is not None:
         size = min(k, size) if "slate.size" in usable else k
+    rule = None if chosen[FILTER] == {} else chosen[FILTER]
     ranks = bool(chosen["rank.model"]) and chosen["rank.weight"] != 0
     composition = Composition(
         count=size,
@@ -58,11 +64,13 @@ def read_stages(parameters: Mapping[str, Json], *, k: int | None) -> Stages:
         epsilon=number(chosen["explore.epsilon"]),
         temperature=number(chosen["explore.temperature"]),
     )
+    count = max(int(number(chosen["recall.count"])), size)
+    is_light_composition = composition.freshness == 0 and size * count <= _LIGHT_CHOICES
     return Stages(
         recall_model=str(chosen["recall.model"]),
         recall=Recall(
-            count=max(int(number(chosen["recall.count"])), size),
-            rule=None if chosen[FILTER] == {} else chosen[FILTER],
+            count=count,
+            rule=rule,
             damping=number(chosen["recall.damping"]),
         ),
         is_unread=chosen[UNREAD] is True,
@@ -70,6 +78,7 @@ def read_stages(parameters: Mapping[str, Json], *, k: int | None) -> Stages:
         rank_weight=number(chosen["rank.weight"]),
         composition=None if composition.is_head else composition,
         slate_size=size,
+        is_light=rule is None and count <= _LIGHT_COUNT and (composition.is_head or is_light_composition),
         unusable=unusable,
     )
 

@@ -53,9 +53,17 @@ class FakeRecommender:
         """The model itself: no name has a canary."""
         return model
 
+    def is_current(self) -> bool:
+        """Always: nothing is published meanwhile."""
+        return True
+
     def item_count(self, model: str) -> int:  # noqa: ARG002 - the port has it
         """All the items: every model knows them."""
         return len(self._items)
+
+    def is_light(self, model: str) -> bool:  # noqa: ARG002 - the port has it
+        """Always: there are few items."""
+        return True
 
     def is_prompt(self, model: str) -> bool:
         """Whether the model exists: all are in memory."""

@@ -8,7 +8,7 @@ import pytest
 
 from journals import bodies, journals
 from lamella.adapters.disk.segment import Segment
-from lamella.errors import StoreUnavailable
+from lamella.errors import Overloaded, StoreUnavailable
 
 
 @pytest.fixture
@@ -79,3 +79,18 @@ def test_what_many_threads_append_at_once_reaches_the_inbox_once(engine, make):
         list(pool.map(journal.append, batches))
     assert journal.flush(60)
     assert sorted(bodies(engine)) == sorted(batches)
+
+
+def test_batches_that_come_together_are_kept_all_or_none(engine, make, monkeypatch):
+    writes, write = [], Segment.write
+    monkeypatch.setattr(Segment, "write", lambda segment, frames: (writes.append(len(frames)), write(segment, frames)))
+    journal = make(limit=5, limit_bytes=5 * (1 + 16))
+    journal.append_all([b"1", b"2", b"3"])
+    with pytest.raises(Overloaded, match="the inbox"):
+        journal.append_all([b"4", b"5", b"6"])
+    with pytest.raises(Overloaded, match="the journal"):
+        journal.append_all([b"4", b"55"])
+    journal.append_all([b"4", b"5"])
+    assert journal.flush(60)
+    assert bodies(engine) == [b"1", b"2", b"3", b"4", b"5"]
+    assert writes == [3, 2]

@@ -133,6 +133,29 @@ def test_a_bare_name_is_its_newest_version_and_moves_when_the_list_is_read_again
     assert host.recall("mf@1", "x", Recall(count=1)).model == "mf@1"
 
 
+def test_the_list_is_current_until_it_has_to_be_read_again() -> None:
+    ticks = Ticks()
+    host = ModelHost(MemoryArtifacts(), MemoryModelCatalogue(), refresh_seconds=5, monotonic=ticks)
+    assert not host.is_current()
+    host.refresh()
+    ticks.now += 4.9
+    assert host.is_current()
+    ticks.now += 0.1
+    assert not host.is_current()
+    host.versions()
+    assert host.is_current()
+
+
+def test_a_model_with_a_long_catalogue_is_not_light(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = host_of(MemoryArtifacts(mf_1=model([0.0, 1.0, 2.0])))
+    assert not host.is_light("mf@1")
+    host.recall("mf@1", "x", Recall(count=1))
+    monkeypatch.setattr("lamella.recommenders.host.LIGHT_ITEMS", 3)
+    assert host.is_light("mf@1")
+    monkeypatch.setattr("lamella.recommenders.host.LIGHT_ITEMS", 2)
+    assert not host.is_light("mf@1")
+
+
 def test_refresh_loads_the_new_version_of_a_used_name_before_a_request_asks() -> None:
     artifacts = MemoryArtifacts(mf_1=model([0.0]), mf_2=model([0.0]), other_1=model([0.0]))
     catalogue = MemoryModelCatalogue([version("mf", 1), version("other", 1)])

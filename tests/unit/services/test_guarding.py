@@ -104,6 +104,21 @@ def test_a_model_in_memory_that_begins_to_hang_goes_back_to_the_pool(bench: Benc
     assert not bench.is_here()
 
 
+def test_a_model_that_fails_in_the_callers_thread_proves_itself_anew(bench: Bench) -> None:
+    def broken(_: str) -> Scored:
+        raise ModelCorrupt("NaN")
+
+    for _ in range(PROOFS):
+        bench.call()
+    assert bench.guard.trusts("mf@1")
+    with pytest.raises(ModelCorrupt):
+        bench.guard.call("mf@1", broken)
+    assert not bench.guard.trusts("mf@1")
+    for _ in range(PROOFS):
+        assert not bench.is_here()
+    assert bench.is_here()
+
+
 def test_whatever_a_model_raises_is_a_model_that_failed(bench: Bench) -> None:
     def broken(_: str) -> Scored:
         raise TimeoutError("inside")

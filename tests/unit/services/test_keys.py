@@ -1,4 +1,5 @@
 import re
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
@@ -73,6 +74,26 @@ def test_a_verified_key_is_remembered_for_the_stated_time_only(keys, store, tick
     ticks.seconds = CACHE_SECONDS
     keys.verify(key)
     assert store.finds == 2
+
+
+def test_who_holds_a_key_is_known_without_the_store_for_the_same_time(keys, store, ticks):
+    key = keys.create("app", "client")
+    assert keys.remembered(key) is None
+    holder = keys.verify(key)
+    ticks.seconds = CACHE_SECONDS * 0.99
+    assert keys.remembered(key) == holder
+    assert store.finds == 1
+    ticks.seconds = CACHE_SECONDS
+    assert keys.remembered(key) is None
+    assert keys.remembered("nonsense") is None
+
+
+def test_a_key_that_expires_while_it_is_known_is_refused(keys):
+    key = keys.create("app", "client", expires_at=keys._clock.now() + timedelta(seconds=1))
+    keys.verify(key)
+    keys._clock.move(timedelta(seconds=1))
+    with pytest.raises(Unauthenticated, match="expired"):
+        keys.remembered(key)
 
 
 def test_a_revoked_key_dies_at_once_in_the_process_that_revoked_it(keys):

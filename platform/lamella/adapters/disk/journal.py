@@ -9,6 +9,7 @@ import os
 import threading
 import weakref
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -74,17 +75,23 @@ class DiskJournal:
 
         Raises Overloaded when too much waits, StoreUnavailable when the disk does not take it: nothing was kept then.
         """
-        frame = framed(Accepted(self._clock.now(), batch))
+        self.append_all((batch,))
+
+    def append_all(self, batches: Sequence[bytes]) -> None:
+        """Returns once all of `batches`, at least one, are durable. Raises as `append`; none of them was kept then."""
+        now = self._clock.now()
+        frames = [framed(Accepted(now, batch)) for batch in batches]
+        size = sum(map(len, frames))
         with self._lock:
-            self._check_room(len(frame))
+            self._check_room(len(frames), size)
             group = self._group
             turn = _taken() if group.frames else None
             if turn is not None:
                 group.turns.append(turn)
-            group.frames.append(frame)
-            group.size += len(frame)
-            self._batches += 1
-            self._bytes += len(frame)
+            group.frames.extend(frames)
+            group.size += size
+            self._batches += len(frames)
+            self._bytes += size
         if turn is None:
             self._write(group)
         else:
@@ -112,8 +119,8 @@ class DiskJournal:
                 while self._segments:
                     self._let_go(self._segments.popleft())
 
-    def _check_room(self, size: int) -> None:
-        is_long = self._in_inbox + self._batches >= self._inbox.limit
+    def _check_room(self, count: int, size: int) -> None:
+        is_long = self._in_inbox + self._batches + count > self._inbox.limit
         if is_long or self._bytes + size > self._limit_bytes:
             self._work.set()  # the inbox may be shorter by now
             raise Overloaded(
