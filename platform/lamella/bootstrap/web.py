@@ -9,6 +9,7 @@ from typing import Protocol
 
 from prometheus_client import CollectorRegistry
 
+from lamella.adapters.disk.journal import DiskJournal
 from lamella.adapters.redis.channel import Channel
 from lamella.adapters.sql.receipts import SqlReceipts
 from lamella.bootstrap.connections import check_broker, task_queue
@@ -41,7 +42,7 @@ from lamella.services.ids import new_id
 from lamella.services.insight import Eyes, Insight
 from lamella.services.keys import Keys
 from lamella.services.model_ports import Catalogue, ModelCatalogue, TaskQueue, TrainingRuns
-from lamella.services.ports import AnalysisStore, Clock, ConfigurationStore, RecordStore
+from lamella.services.ports import AnalysisStore, Clock, ConfigurationStore, GroupJournal, RecordStore
 from lamella.services.previewing import Previews
 from lamella.services.quarantine import Quarantine
 from lamella.services.recommending import Recommending
@@ -107,7 +108,8 @@ class Services:
     `host` holds the models in memory; None where nothing there has to be kept fresh. `canaries` and `shadowing` watch
     them, `shadows` keeps what is seen; None where nothing does. `announcements` tell of new configurations; None where
     only polling finds them. `trainer` only checks orders here. `left` is the journal on disk, None where there is none.
-    `metrics` collects this process's numbers.
+    `groups` takes many lists together, None where each is a commit of the store. `metrics` collects this process's
+    numbers.
     """
 
     settings: Settings
@@ -148,6 +150,7 @@ class Services:
     announcements: Announcements | None = None
     readiness: Sequence[ReadinessCheck] = ()
     left: Left | None = None
+    groups: GroupJournal | None = None
     metrics: CollectorRegistry = field(default_factory=CollectorRegistry)
 
 
@@ -233,6 +236,7 @@ def web_services(settings: Settings) -> Services:
         segments=SegmentsElsewhere(settings),
         host=host,
         left=leftovers,
+        groups=journal if isinstance(journal, DiskJournal) else None,
         announcements=Channel(settings.redis_url) if settings.redis_url else None,
         readiness=_readiness(settings, found, snapshots),
     )

@@ -1,5 +1,6 @@
 """The Flask application: every part installed in its order, nothing connected."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from functools import partial
 from http import HTTPStatus
@@ -170,11 +171,15 @@ def create_app(services: Services, *, secret: bytes) -> APIFlask:
         ),
     }
     # Assigned as Flask documents it for middleware, so that the test client takes the lane too.
-    headers = {**pages.HEADERS, **vary(services.settings.origins)}
     app.wsgi_app = Lane(  # type: ignore[method-assign]
-        app.wsgi_app, courses, keys=services.keys, telemetry=telemetry, headers=headers
+        app.wsgi_app, courses, keys=services.keys, telemetry=telemetry, headers=answer_headers(services)
     )
     return app
+
+
+def answer_headers(services: Services) -> Mapping[str, str]:
+    """What goes with every answer that Flask does not give."""
+    return {**pages.HEADERS, **vary(services.settings.origins)}
 
 
 def start_polling(app: APIFlask) -> None:

@@ -64,12 +64,15 @@ class Lane:
         if course is None or not _is_plain(environ, course.most_bytes):
             return self._app(environ, start_response)
         started = time.perf_counter()
-        body = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
+        body: bytes | None = None
         try:
+            # First of all: a stranger who sends slowly keeps no thread waiting.
             require(self._keys.verify(bearer(environ["HTTP_AUTHORIZATION"])), course.role)
+            body = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
             answer = course.answer(body)
         except Exception as error:  # noqa: BLE001 - whatever it is, Flask renders it, counts it and logs it
-            return self._app({**environ, FAILED: error, "wsgi.input": io.BytesIO(body)}, start_response)
+            said = environ["wsgi.input"] if body is None else io.BytesIO(body)
+            return self._app({**environ, FAILED: error, "wsgi.input": said}, start_response)
         request_id = request_id_of(environ.get("HTTP_X_REQUEST_ID", ""))
         sized = ("Content-Length", str(len(answer))), ("X-Request-Id", request_id)
         line, status = self._statuses[path]

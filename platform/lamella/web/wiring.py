@@ -23,6 +23,7 @@ __all__ = [
     "refresh_snapshot",
     "services",
     "telemetry",
+    "wired",
 ]
 
 _EXTENSION: Final = "lamella"
@@ -49,35 +50,36 @@ def hold(app: Flask, wired: Wired) -> None:
 
 def services() -> Services:
     """The services of the application that handles this request."""
-    return _wired(current_app).services
+    return wired(current_app).services
 
 
 def telemetry() -> Telemetry:
     """The metrics of the application that handles this request."""
-    return _wired(current_app).telemetry
+    return wired(current_app).telemetry
 
 
 def quarantine_gauge() -> QuarantineGauge:
     """How full the quarantine is, for /metrics."""
-    return _wired(current_app).quarantine_gauge
+    return wired(current_app).quarantine_gauge
 
 
 def refresh_snapshot() -> None:
     """Puts a change of this request in force in this process; a failure is logged, and the poller tries again."""
-    _wired(current_app).snapshot_poller.poll()
+    wired(current_app).snapshot_poller.poll()
 
 
 def pollers_of(app: Flask) -> Sequence[Poller]:
     """What runs at intervals: newer snapshots and models, the metrics, and what ended processes left."""
-    wired = _wired(app)
-    pollers = wired.snapshot_poller, wired.metrics_poller, wired.model_poller, wired.left_poller
+    held = wired(app)
+    pollers = held.snapshot_poller, held.metrics_poller, held.model_poller, held.left_poller
     return [each for each in pollers if each is not None]
 
 
 def listener_of(app: Flask) -> Listener | None:
     """What hears of new configurations; None where nothing announces them."""
-    return _wired(app).listener
+    return wired(app).listener
 
 
-def _wired(app: Flask) -> Wired:
+def wired(app: Flask) -> Wired:
+    """What the application holds."""
     return cast("Wired", app.extensions[_EXTENSION])

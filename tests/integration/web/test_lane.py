@@ -132,3 +132,14 @@ def test_the_lane_answers_by_itself(lab, monkeypatch):
     monkeypatch.setattr(lab.app, "full_dispatch_request", lambda *_: 1 / 0)
     assert lab.call("POST", PATH, role="client", json={"unit": "ann"}).status_code == 200
     assert lab.call("POST", EVENTS, role="collector", json={"events": [CLICK]}).status_code == 202
+
+
+@pytest.mark.parametrize("path", [PATH, EVENTS])
+def test_a_strangers_body_is_not_waited_for(lab, path):
+    class Silent:
+        def read(self, *_):
+            raise AssertionError("read")
+
+    environ = {"wsgi.input": Silent(), "CONTENT_LENGTH": "300000"}
+    headers = {"Authorization": "Bearer nobody", "Content-Type": "application/json"}
+    assert lab.client().post(path, environ_overrides=environ, headers=headers).status_code == 401

@@ -1,0 +1,36 @@
+"""The factory that `lamella web` calls in each of its processes: `lamella.web.asgi:create`."""
+
+from functools import partial
+
+from apiflask import APIFlask
+
+from lamella.web import wsgi
+from lamella.web.api import recommendations
+from lamella.web.app import answer_headers
+from lamella.web.bridge import Bridge
+from lamella.web.front import AtOnce, Front
+from lamella.web.gathering import Gathering
+from lamella.web.wiring import wired
+
+
+def create() -> Front:
+    """The application with the settings of the LAMELLA_* variables; its poller runs. Raises InvalidSettings."""
+    return front(wsgi.create())
+
+
+def front(app: APIFlask) -> Front:
+    """The ASGI application in front of `app`."""
+    services, telemetry = wired(app).services, wired(app).telemetry
+    groups, routes = services.groups, dict[str, AtOnce]()
+    if groups is not None:
+        at_once = partial(recommendations.recommended_at_once, services, telemetry, Gathering(groups))
+        routes["/v1/recommendations"] = at_once
+
+    def end() -> None:
+        services.recommending.close()
+        telemetry.refresh()
+        if groups is not None:
+            groups.close()
+
+    bridge = Bridge(app, threads=services.settings.web_threads)
+    return Front(bridge, routes, telemetry=telemetry, headers=answer_headers(services), end=end)

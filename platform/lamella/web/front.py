@@ -1,0 +1,123 @@
+"""The ASGI application in front of Flask: lists that can be made at once are made on the event loop itself.
+
+A thread for each request costs more than the request: to hand it over, to take turns at the interpreter lock, to wake
+up when its write is done. So one thread, the loop's, makes the lists for which nothing has to be waited for: whose key,
+configuration and models are in memory. All the rest, and whatever goes wrong here, runs in threads as WSGI, where it is
+said how.
+"""
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final, NamedTuple, TypeAlias
+
+from werkzeug.exceptions import ClientDisconnected
+
+from lamella.web.bridge import Bridge, Message, Receive, Scope, Send, whole
+from lamella.web.telemetry import Telemetry, request_id_of
+
+MOST_BYTES: Final = 64 * 1024
+"""A longer body takes long to be read; others wait meanwhile."""
+
+AtOnce: TypeAlias = Callable[[str, bytes], Awaitable[bytes | None]]
+"""The answer to a body that came with an Authorization header; None, or an error, where the loop is not to give it."""
+
+
+class Front:
+    """The ASGI application that answers `routes` (POST, by path) on the event loop and leaves the rest to `bridge`.
+
+    `headers` go with every answer from here. `end` is called when the server has answered its last request.
+    """
+
+    def __init__(
+        self,
+        bridge: Bridge,
+        routes: Mapping[str, AtOnce],
+        *,
+        telemetry: Telemetry,
+        headers: Mapping[str, str],
+        end: Callable[[], None],
+    ) -> None:
+        self._bridge, self._routes, self._telemetry, self._end = bridge, routes, telemetry, end
+        said = {"content-type": "application/json", **headers}
+        self._headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in said.items()]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one HTTP request; says that it has begun and ended."""
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        elif scope["type"] == "http":
+            answer = self._routes.get(scope["path"])
+            headers = None if answer is None else _plain_headers(scope)
+            if answer is None or headers is None:
+                await self._bridge(scope, receive, send)
+            else:
+                await self._at_once(answer, headers, _Way(scope, receive, send))
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        while True:
+            phase = (await receive())["type"]
+            is_end = phase == "lifespan.shutdown"
+            if is_end:
+                self._end()
+            await send({"type": f"{phase}.complete"})
+            if is_end:
+                return
+
+    async def _at_once(self, answer: AtOnce, headers: Mapping[bytes, bytes], way: "_Way") -> None:
+        started = time.perf_counter()
+        try:
+            body = await whole(way.receive)
+        except ClientDisconnected:
+            return
+        try:
+            found = await answer(headers[b"authorization"].decode("latin-1"), body)
+        except Exception:  # noqa: BLE001 - whatever it is, it comes again where Flask renders it, counts it and logs it
+            found = None
+        if found is None:
+            await self._bridge(way.scope, _again(body, way.receive), way.send)
+            return
+        request_id = request_id_of(headers.get(b"x-request-id", b"").decode("latin-1"))
+        sized = (b"content-length", b"%d" % len(found)), (b"x-request-id", request_id.encode("latin-1"))
+        await way.send({"type": "http.response.start", "status": 200, "headers": [*self._headers, *sized]})
+        await way.send({"type": "http.response.body", "body": found})
+        seconds = time.perf_counter() - started
+        self._telemetry.finish(request_id, method="POST", route=way.scope["path"], status=200, seconds=seconds)
+
+
+class _Way(NamedTuple):
+    """One request, as ASGI has it."""
+
+    scope: Scope
+    receive: Receive
+    send: Send
+
+
+def _plain_headers(scope: Scope) -> Mapping[bytes, bytes] | None:
+    """The headers of a request in the form that programs send; None for any other.
+
+    That is a POST of JSON, short and of declared length, with a key.
+    """
+    if scope["method"] != "POST" or scope["query_string"]:
+        return None
+    headers: dict[bytes, bytes] = dict(scope["headers"])
+    length = headers.get(b"content-length", b"")
+    is_plain = (
+        len(headers) == len(scope["headers"])
+        and headers.get(b"content-type") == b"application/json"
+        and b"authorization" in headers
+        and b"origin" not in headers
+        and b"transfer-encoding" not in headers
+        and length.isdigit()
+        and int(length) <= MOST_BYTES
+    )
+    return headers if is_plain else None
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """A `receive` that begins with a body which was read."""
+    first: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def again() -> Message:
+        return first.pop() if first else await receive()
+
+    return again
