@@ -1,4 +1,4 @@
-"""The web process under granian."""
+"""The web process: its application, and the parent that forks workers to serve it."""
 
 import gc
 import multiprocessing
@@ -9,16 +9,15 @@ from typing import Any, Final
 from lamella.config import Settings
 
 METRICS_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
-_KILL_AFTER_SECONDS: Final = 4
 _COLLECTOR: Final = (20_000, 20, 100)
 """New objects before a search for cycles among them, and searches before one that goes further; else 700, 10, 10."""
 
 
 def create() -> Any:
-    """The WSGI application of a granian worker, which ends with the process that started it."""
+    """The ASGI application of a worker, which ends with the process that started it."""
     gc.disable()
     from lamella.adapters.lifeline import die_with_parent
-    from lamella.web.wsgi import create as create_application
+    from lamella.web.asgi import create as create_application
 
     die_with_parent()
     application = create_application()
@@ -51,26 +50,13 @@ def serve(settings: Settings) -> None:
 
 
 def _serve(settings: Settings) -> None:
-    from granian import Granian
-    from granian.constants import Interfaces
-    from granian.log import LogLevels
+    from lamella.adapters import logs
+    from lamella.cli.processes import Server
 
-    if settings.web_processes > 1 and multiprocessing.get_start_method() == "fork":
+    logs.configure(settings)
+    if multiprocessing.get_start_method() == "fork":
         # Imported once here, the code is in every worker that is forked, and in memory that they share.
-        import lamella.web.wsgi  # noqa: F401 - for its modules
+        import lamella.web.asgi  # noqa: F401 - for its modules
 
         gc.freeze()
-    Granian(
-        f"{__name__}:create",
-        factory=True,
-        address=settings.host,
-        port=settings.port,
-        interface=Interfaces.WSGI,
-        workers=settings.web_processes,
-        blocking_threads=settings.web_threads,
-        websockets=False,
-        log_level=LogLevels(settings.log_level),
-        respawn_failed_workers=True,
-        respawn_interval=0.5,
-        workers_kill_timeout=_KILL_AFTER_SECONDS,
-    ).serve()
+    Server(settings, create).run()

@@ -16,7 +16,7 @@ from lamella.cli.options import data_dir, example, listening, settings_of
     "  lamella web --host 0.0.0.0 --port 8000 --processes 4",
 )
 def web(host: str | None, port: int | None, processes: int | None, data_dir: str | None) -> None:
-    """Serve assignments, recommendations, events, the admin API and the pages, under granian.
+    """Serve assignments, recommendations, events, the admin API and the pages.
 
     The store has to be migrated (`lamella db upgrade`). Without the broker it serves and records all the same; what it
     recorded is analysed once the broker and a worker are there.

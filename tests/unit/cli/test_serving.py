@@ -8,27 +8,30 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
 
-from lamella.cli import main, serving
+from lamella.cli import main, processes, serving
+from lamella.config import Settings
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_several_workers_share_the_code_that_their_parent_imported(processes: int, tmp_path: Path) -> None:
+def test_workers_share_the_code_that_their_parent_imported(processes: int, tmp_path: Path) -> None:
     program = textwrap.dedent("""
-        import gc, json, multiprocessing, os, sys, granian
+        import gc, json, multiprocessing, os, sys
+        from lamella.cli import processes
         multiprocessing.set_start_method("fork")
 
         class Server:
-            def __init__(self, *_, **__):
+            def __init__(self, *_):
                 pass
 
-            def serve(self):
-                print(json.dumps(["lamella.web.wsgi" in sys.modules, gc.isenabled(), gc.get_freeze_count() > 0]))
+            def run(self):
+                print(json.dumps(["lamella.web.asgi" in sys.modules, gc.isenabled(), gc.get_freeze_count() > 0]))
 
-        granian.Granian = Server
+        processes.Server = Server
         from lamella.cli.serving import serve
         from lamella.config import Settings
         serve(Settings(web_processes=int(sys.argv[1]), data_dir=sys.argv[2]))
@@ -37,14 +40,13 @@ def test_several_workers_share_the_code_that_their_parent_imported(processes: in
     done = subprocess.run(
         [sys.executable, "-c", program, str(processes), str(tmp_path)], capture_output=True, text=True, check=True
     )
-    is_shared = processes > 1
-    assert json.loads(done.stdout) == [is_shared, False, is_shared]
+    assert json.loads(done.stdout) == [True, False, True]
 
 
 def test_a_worker_sets_apart_what_it_started_with(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[bool] = []
     monkeypatch.setattr("lamella.adapters.lifeline.die_with_parent", lambda: None)
-    monkeypatch.setattr("lamella.web.wsgi.create", lambda: made.append(gc.isenabled()))
+    monkeypatch.setattr("lamella.web.asgi.create", lambda: made.append(gc.isenabled()))
     try:
         serving.create()
         assert made == [False]
@@ -79,3 +81,12 @@ def test_a_start_waits_for_no_broker(monkeypatch: pytest.MonkeyPatch, sqlite_dat
         result = CliRunner(env=environment).invoke(main, arguments, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     assert asked == [False]
+
+
+def test_what_a_worker_said_of_itself_ends_with_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("gauge_livemin_17.db", "gauge_livemin_18.db", "counter_17.db"):
+        (tmp_path / name).touch()
+    monkeypatch.setenv(serving.METRICS_FOLDER, str(tmp_path))
+    told = processes.settings_of_gunicorn(Settings())["child_exit"]
+    told(None, SimpleNamespace(pid=17))  # type: ignore[operator] # the hook
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["counter_17.db", "gauge_livemin_18.db"]

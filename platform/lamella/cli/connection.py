@@ -1,0 +1,121 @@
+"""A connection to a web process: uvicorn's, with bounds on what a client may make us keep."""
+
+import asyncio
+from collections.abc import Sized
+from typing import Final
+
+import httptools
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+HEAD_BYTES: Final = 65_536
+"""What may come without a request, or a piece of a body, to show for it; as much as one read brings comes on top."""
+_TOO_LARGE: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+
+
+class Flow(FlowControl):
+    """Reads nothing while requests wait for their turn: who sends them faster than they are answered has to wait."""
+
+    def __init__(self, transport: asyncio.Transport, waiting: Sized) -> None:
+        super().__init__(transport)
+        self._waiting = waiting
+
+    def resume_reading(self) -> None:
+        """Read on, unless requests wait; the last of them reads on."""
+        if not self._waiting:
+            super().resume_reading()
+
+
+class Connection(HttpToolsProtocol):
+    """uvicorn's connection, where a head (or a trailer) has a length and a time by which it is complete.
+
+    uvicorn keeps what comes for as long as it comes, and for ever a connection on which nothing complete comes.
+    """
+
+    _unheard = 0
+    _deadline: float | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's
+        """One that says nothing is closed like one that has fallen silent."""
+        super().connection_made(transport)
+        self.flow = Flow(transport, self.pipeline)
+        self._await_head()
+
+    def data_received(self, data: bytes) -> None:
+        """Requests that came whole are under way when this returns; a part of one is bounded."""
+        self._unset_keepalive_if_required()
+        self._unheard += len(data)
+        try:
+            self._parse(data)
+        except httptools.HttpParserError:
+            self.send_400_response("Invalid HTTP request received.")
+            return
+        if self._unheard:
+            self._bound()
+
+    def on_headers_complete(self) -> None:
+        """A head is complete."""
+        self._heard()
+        if not self._offers_upgrade():
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of a body has come."""
+        self._heard()
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """A request is complete."""
+        self._heard()
+        if not self._offers_upgrade():
+            super().on_message_complete()
+
+    def _parse(self, data: bytes | memoryview) -> None:
+        """An offer of another protocol (h2c, by many clients with their first request) is passed over.
+
+        The parser would take the body for that protocol: the request is parsed again, without the offer.
+        """
+        while True:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as offer:
+                if self._is_tunnel():
+                    self.send_400_response("No tunnels here.")
+                    return
+                head = self._head()
+                self.parser = httptools.HttpRequestParser(self)
+                self.parser.feed_data(head)
+                data = memoryview(data)[offer.args[0] :]
+            else:
+                return
+
+    def _offers_upgrade(self) -> bool:
+        """Whether it ends, as far as this parser goes, with its head: an offer, or a tunnel that is asked for."""
+        return bool(self.parser.should_upgrade()) or self._is_tunnel()
+
+    def _is_tunnel(self) -> bool:
+        return bool(self.parser.get_method() == b"CONNECT")
+
+    def _head(self) -> bytes:
+        lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())]
+        lines += [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
+        return b"\r\n".join([*lines, b"", b""])
+
+    def _heard(self) -> None:
+        self._unheard, self._deadline = 0, None
+
+    def _bound(self) -> None:
+        is_idle = self.cycle is None or self.cycle.response_complete  # type: ignore[redundant-expr] # None at first
+        if self._unheard > HEAD_BYTES:
+            if is_idle:
+                self.transport.write(_TOO_LARGE)
+            self.transport.close()
+        elif is_idle:
+            self._await_head()
+
+    def _await_head(self) -> None:
+        # What comes restarts no clock: a head in single bytes has the time of one that comes at once.
+        if self._deadline is None:
+            self._deadline = self.loop.time() + self.timeout_keep_alive
+        self._unset_keepalive_if_required()
+        self.timeout_keep_alive_task = self.loop.call_at(self._deadline, self.timeout_keep_alive_handler)

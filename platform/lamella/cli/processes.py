@@ -1,0 +1,177 @@
+"""The processes of `lamella web`: a parent that forks them and starts again what ends, an event loop in each."""
+
+import logging
+import os
+import signal
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import FrameType
+from typing import Any, Final
+
+from gunicorn import arbiter, glogging, sock
+from gunicorn.app.base import BaseApplication
+from gunicorn.errors import AppImportError, HaltServer
+from prometheus_client.multiprocess import mark_process_dead
+from uvicorn_worker import UvicornWorker
+
+from lamella.cli.connection import Connection
+from lamella.cli.serving import METRICS_FOLDER
+from lamella.config import Settings
+from lamella.errors import LamellaError
+
+KILL_AFTER_SECONDS: Final = 4
+# Through a name: a type checker takes sys.platform itself for a constant of its own machine.
+_ON_LINUX: Final = bool(sys.platform == "linux")
+_STUCK_SECONDS: Final = 60
+_IDLE_SECONDS: Final = 75
+_BACKLOG: Final = 2048
+_SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - the file has no name once it is open
+
+
+class Log(glogging.Logger):  # type: ignore[misc] # gunicorn publishes no types
+    """What gunicorn tells, by the handlers and in the form of this process's log."""
+
+    def setup(self, cfg: Any) -> None:
+        """Without handlers of its own."""
+        super().setup(cfg)
+        self.error_log.propagate = True
+
+
+class Parent(arbiter.Arbiter):  # type: ignore[misc] # as above
+    """What forks the workers. SIGTERM and SIGINT end it in order, SIGHUP replaces its workers one after the other."""
+
+    SIGNALS: Final = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+
+    def start(self) -> None:
+        """Listen, on a socket for each worker, which stays the parent's: it waits for the worker that comes after.
+
+        Among several the kernel spreads connections; one at which all wait gives most of them to one worker.
+        """
+        count = self.cfg.workers if _ON_LINUX else 1
+        self.cfg.set("reuse_port", count > 1)
+        self.LISTENERS = [listener for _ in range(count) for listener in sock.create_sockets(self.cfg, self.log)]
+        # To gunicorn it means that workers listen for themselves.
+        self.cfg.set("reuse_port", False)  # noqa: FBT003 - gunicorn's signature
+        super().start()
+
+    def signal(self, sig: int, frame: FrameType | None) -> None:
+        """Gunicorn lets no request end after SIGINT; Ctrl-C is no reason to lose one."""
+        super().signal(signal.SIGTERM if sig == signal.SIGINT else sig, frame)
+
+    def stop(self, graceful: bool = True) -> None:  # noqa: FBT001, FBT002 - gunicorn's signature
+        """Returns when no worker is left. Where several could not start, the first has been heard already."""
+        while True:
+            try:
+                super().stop(graceful)
+            except HaltServer:
+                continue
+            return
+
+    def spawn_worker(self) -> int:
+        """The worker's pid. The worker itself ends here, and does not clean up what is its parent's."""
+        parent = os.getpid()
+        try:
+            return int(super().spawn_worker())
+        except SystemExit as end:
+            if os.getpid() == parent:
+                raise
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(end.code if isinstance(end.code, int) else 1)
+
+
+class Worker(UvicornWorker):  # type: ignore[misc] # as above
+    """An event loop on a listening socket."""
+
+    CONFIG_KWARGS: Final = {
+        "loop": "uvloop",
+        "http": Connection,
+        "ws": "none",
+        "interface": "asgi3",
+        "lifespan": "on",
+        "access_log": False,
+        "proxy_headers": False,
+        "server_header": False,
+        # The rest of the time that the parent gives is for what has to end in order.
+        "timeout_graceful_shutdown": KILL_AFTER_SECONDS - 1,
+    }
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        # The parent tells of starts and ends; what clients do wrong is no news.
+        log = logging.getLogger("uvicorn.error")
+        log.propagate = True
+        log.setLevel(logging.ERROR)
+
+
+class Server(BaseApplication):  # type: ignore[misc] # as above
+    """A parent with its workers, which all serve what `create` makes in them."""
+
+    def __init__(self, settings: Settings, create: Callable[[], Any]) -> None:
+        self._settings, self._create = settings, create
+        super().__init__()
+
+    def load_config(self) -> None:
+        """From the settings alone: no file, variable or argument of gunicorn's has a say."""
+        for name, value in settings_of_gunicorn(self._settings).items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Any:
+        """The application, made in a worker. What keeps it from being made is a sentence, and ends the parent too."""
+        try:
+            return self._create()
+        except LamellaError as error:
+            raise AppImportError(f"error: {error}") from error
+
+    def run(self) -> None:
+        """Serve until a signal; raises SystemExit(1) where a worker could not start."""
+        try:
+            Parent(self).run()
+        except SystemExit as end:
+            if end.code:
+                raise SystemExit(1) from None
+
+
+def _take_listener(parent: Parent, worker: Worker) -> None:
+    """Gives a worker, before the fork, the listener that has the fewest workers: that of one which ended."""
+    taken = Counter(other.listener for other in parent.WORKERS.values())
+    worker.listener = min(parent.LISTENERS, key=taken.__getitem__)
+    # uvloop takes over a plain socket; gunicorn's own kind it would close a second time, by its number.
+    worker.sockets = [worker.listener.sock]
+
+
+def _leave_listeners(parent: Parent, worker: Worker) -> None:
+    """Closes in a worker, after the fork, what others listen on: it ends with them."""
+    for listener in parent.LISTENERS:
+        if listener is not worker.listener:
+            listener.close()
+
+
+def _forget_numbers(_: arbiter.Arbiter, worker: Worker) -> None:
+    """What a worker said of itself, such as the version of its configuration, ends with it; what it counted stays."""
+    if METRICS_FOLDER in os.environ:
+        mark_process_dead(worker.pid)  # type: ignore[no-untyped-call] # it publishes no types
+
+
+def settings_of_gunicorn(settings: Settings) -> Mapping[str, object]:
+    """What gunicorn is told, by its names."""
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return {
+        "bind": f"{host}:{settings.port}",
+        "backlog": _BACKLOG,
+        "workers": settings.web_processes,
+        "worker_class": Worker,
+        "pre_fork": _take_listener,
+        "post_fork": _leave_listeners,
+        "worker_tmp_dir": str(_SHARED_MEMORY) if os.access(_SHARED_MEMORY, os.W_OK) else None,
+        "timeout": _STUCK_SECONDS,
+        "graceful_timeout": KILL_AFTER_SECONDS,
+        "keepalive": _IDLE_SECONDS,
+        "logger_class": Log,
+        "loglevel": settings.log_level,
+        "errorlog": None,
+        "control_socket_disable": True,
+        "child_exit": _forget_numbers,
+    }
