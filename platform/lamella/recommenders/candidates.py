@@ -103,3 +103,10 @@ def _translation(keys: Sequence[str], places: Mapping[str, int]) -> _Translation
 def look_up(items: Sequence[str], places: Mapping[str, int]) -> NDArray[np.int64]:
     """The place of each item, -1 for an unknown one: (len(items),)."""
     return np.fromiter((places.get(item, -1) for item in items), dtype=np.int64, count=len(items))
+
+
+def chosen(items: Sequence[str], places: NDArray[np.int64]) -> Sequence[str]:
+    """The items at these places of the sequence, in that order."""
+    if isinstance(items, ItemRows):
+        return ItemRows(items.reference, items.keys, items.rows[places])
+    return [items[place] for place in places.tolist()]

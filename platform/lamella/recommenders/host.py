@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from lamella.errors import LamellaError, ModelFailed, ModelFault, NotFound, Unavailable
 from lamella.recommenders.ahead import Ahead
 from lamella.recommenders.artifact import FactorModel, Floats
-from lamella.recommenders.candidates import ItemRows, Translations
+from lamella.recommenders.candidates import ItemRows, Translations, chosen
 from lamella.recommenders.chances import Chances
 from lamella.recommenders.composing import Chance, compose, generator_of
 from lamella.recommenders.orders import Order, best_places, best_rows
@@ -235,7 +235,7 @@ class ModelHost:
             ranked = ItemRows(items.reference, items.keys, items.rows, order)
             return Scored(items=ranked, scores=Chances(logits, order), source=source)
         places = order.whole()
-        return Scored(items=_chosen(items, places), scores=Chances(logits[places]), source=source)
+        return Scored(items=chosen(items, places), scores=Chances(logits[places]), source=source)
 
     def compose(self, model: str, scored: Scored, composition: Composition) -> Scored:
         """The slate out of `scored`, likeness taken from the item vectors of `model`; see `compose`.
@@ -259,7 +259,7 @@ class ModelHost:
             rng=generator_of(composition.seed) if composition.explores else None,
         )
         return Scored(
-            items=_chosen(scored.items, composed.rows),
+            items=chosen(scored.items, composed.rows),
             scores=[scores[row] for row in composed.rows.tolist()],
             source=f"rerank:{reference}",
             propensities=composed.propensities.tolist() if composition.explores else (),
@@ -394,10 +394,3 @@ def _check(logits: Floats, reference: str) -> None:
         squares = logits.dot(logits)
     if not math.isfinite(squares) and not np.isfinite(logits).all():
         raise ModelFailed(f"{reference} answered with NaN or infinity; publish a sound version")
-
-
-def _chosen(items: Sequence[str], places: NDArray[np.int64]) -> Sequence[str]:
-    """The items at these places of the sequence, in that order."""
-    if isinstance(items, ItemRows):
-        return ItemRows(items.reference, items.keys, items.rows[places])
-    return [items[place] for place in places.tolist()]
