@@ -115,7 +115,7 @@ class Server(BaseApplication):  # type: ignore[misc] # as above
 
     def load_config(self) -> None:
         """From the settings alone: no file, variable or argument of gunicorn's has a say."""
-        for name, value in settings_of_gunicorn(self._settings).items():
+        for name, value in _configuration(self._settings).items():
             self.cfg.set(name, value)
 
     def load(self) -> Any:
@@ -155,8 +155,7 @@ def _forget_numbers(_: arbiter.Arbiter, worker: Worker) -> None:
         mark_process_dead(worker.pid)  # type: ignore[no-untyped-call] # it publishes no types
 
 
-def settings_of_gunicorn(settings: Settings) -> Mapping[str, object]:
-    """What gunicorn is told, by its names."""
+def _configuration(settings: Settings) -> Mapping[str, object]:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     return {
         "bind": f"{host}:{settings.port}",

@@ -35,7 +35,7 @@ def serve(settings: Settings) -> None:
     folder, so that whichever answers /metrics tells those of all. No search for cycles slows the start: it makes much
     and drops little.
     """
-    # Each request scores in its own thread; more threads inside a product of matrices would only wait for each other.
+    # A list is made in one thread; more threads inside a product of matrices would only wait for each other.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     gc.disable()
     try:

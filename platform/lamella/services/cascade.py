@@ -50,7 +50,7 @@ class Asked(NamedTuple):
 class Course:
     """What a request has met so far: the version that answered each stage, and why a wanted one did not.
 
-    Where it may not wait, `Cascade.run` raises MustWait in place of a fallback, and has counted nothing of it.
+    Where it may not wait, `Cascade.run` raises MustWait in place of a fallback, and has counted no failure.
     """
 
     models: dict[str, str] = field(default_factory=dict)

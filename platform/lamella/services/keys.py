@@ -127,19 +127,16 @@ class Keys:
 
         Raises Unauthenticated if it is malformed, unknown, revoked or expired, StoreUnavailable if nobody can tell.
         """
-        now = self._monotonic()
-        remembered = self._verified.get(key)
-        if remembered is not None and now < remembered.until:
-            return self._in_time(remembered.principal)
-        return self._asked(key, remembered, now)
+        return self.remembered(key) or self._asked(key)
 
     def remembered(self, key: str) -> Principal | None:
         """Who holds the key, without asking the store; None where that has to be asked. Raises Unauthenticated."""
         known = self._verified.get(key)
         return self._in_time(known.principal) if known is not None and self._monotonic() < known.until else None
 
-    def _asked(self, key: str, remembered: _Verified | None, now: float) -> Principal:
+    def _asked(self, key: str) -> Principal:
         """Who holds the key, as the store says. Raises as `verify`."""
+        now, remembered = self._monotonic(), self._verified.get(key)
         if not _KEY.fullmatch(key):
             raise Unauthenticated("the key is malformed; a key is lam_ and 43 characters of A-Z, a-z, 0-9, '-', '_'")
         confirmed = now

@@ -3,7 +3,7 @@
 import asyncio
 import io
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, NamedTuple, TypeAlias
 from urllib.parse import unquote_to_bytes
@@ -67,7 +67,7 @@ class Bridge:
             if answer.rest is not None:
                 await loop.run_in_executor(self._pool, answer.close)
 
-    def _begin(self, environ: Mapping[str, Any]) -> _Answer:
+    def _begin(self, environ: dict[str, Any]) -> _Answer:
         """The head of the answer and its body, the whole of it where it is short."""
         said: list[tuple[str, list[tuple[str, str]]]] = []
 
@@ -77,7 +77,7 @@ class Bridge:
             said[:] = [(status, headers)]
             return _refuse_to_write
 
-        chunks = self._app(dict(environ), start_response)
+        chunks = self._app(environ, start_response)
         close = getattr(chunks, "close", _nothing)
         try:
             parts = iter(chunks)

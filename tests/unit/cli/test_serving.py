@@ -87,6 +87,5 @@ def test_what_a_worker_said_of_itself_ends_with_it(monkeypatch: pytest.MonkeyPat
     for name in ("gauge_livemin_17.db", "gauge_livemin_18.db", "counter_17.db"):
         (tmp_path / name).touch()
     monkeypatch.setenv(serving.METRICS_FOLDER, str(tmp_path))
-    told = processes.settings_of_gunicorn(Settings())["child_exit"]
-    told(None, SimpleNamespace(pid=17))  # type: ignore[operator] # the hook
+    processes.Server(Settings(), serving.create).cfg.child_exit(None, SimpleNamespace(pid=17))
     assert sorted(each.name for each in tmp_path.iterdir()) == ["counter_17.db", "gauge_livemin_18.db"]

@@ -13,7 +13,9 @@ class Groups:
     """A journal with room for so many batches, that remembers what was written together."""
 
     def __init__(self, room: int = 1_000) -> None:
-        self.room, self.groups, self.error = room, [], None  # type: ignore[var-annotated]
+        self.room = room
+        self.groups: list[list[bytes]] = []
+        self.error: Exception | None = None
 
     def append_all(self, batches: Sequence[bytes]) -> None:
         if self.error is not None:
