@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 Floats: TypeAlias = NDArray[np.float32]
 
 _CHUNK: Final = 4096
-_ZERO: Final = np.float32(0)
 
 
 class Layer(NamedTuple):
@@ -48,15 +47,19 @@ def peak(array: Floats) -> float:
 
 def forward(hidden: Floats, layers: Sequence[Layer]) -> Floats:
     """`hidden` (n, h) through relu and each layer in turn: (n, outputs of the last)."""
-    return _spend(hidden.copy(), layers)
+    return _spend(hidden.copy(), np.zeros(hidden.shape[1], dtype=np.float32), layers)
 
 
-def _spend(hidden: Floats, layers: Sequence[Layer]) -> Floats:
-    """As `forward`, but `hidden` is overwritten."""
+def _spend(hidden: Floats, shift: Floats, layers: Sequence[Layer]) -> Floats:
+    """As `forward` of `hidden` + `shift` (h,), but `hidden` is overwritten.
+
+    relu(x + s) is max(x, -s) + s: what all rows share goes through a layer by itself, and not with each of them.
+    """
     for layer in layers:
-        np.maximum(hidden, _ZERO, out=hidden)
+        np.maximum(hidden, -shift, out=hidden)
         hidden = hidden @ layer.weights
-        hidden += layer.bias
+        shift = shift @ layer.weights + layer.bias
+    hidden += shift
     return hidden
 
 
@@ -83,18 +86,16 @@ class Tail:
         All items of a large catalogue go through it in blocks, so that little memory is needed.
         """
         if rows is not None and len(rows) <= _CHUNK:
-            hidden = self._picks.at(rows)
-            hidden += part
-            return _spend(hidden, self.layers)[:, 0]
+            return _spend(self._picks.at(rows), part, self.layers)[:, 0]
         items = self.item_hidden if rows is None else self.item_hidden[rows]
-        blocks = [_spend(items[at : at + _CHUNK] + part, self.layers)[:, 0] for at in range(0, len(items), _CHUNK)]
+        blocks = [_spend(items[at : at + _CHUNK].copy(), part, self.layers)[:, 0] for at in range(0, len(items), _CHUNK)]
         return np.concatenate(blocks) if blocks else np.zeros(0, dtype=np.float32)
 
     def pair_logits(self, users: NDArray[np.int64], items: NDArray[np.int64]) -> Floats:
         """The tail's logit of each pair of rows; user row -1 is the stranger: (len(users),)."""
         parts = np.concatenate([self.user_hidden, self.stranger[None]])
         blocks = [
-            _spend(parts[users[at : at + _CHUNK]] + self.item_hidden[items[at : at + _CHUNK]], self.layers)[:, 0]
+            forward(parts[users[at : at + _CHUNK]] + self.item_hidden[items[at : at + _CHUNK]], self.layers)[:, 0]
             for at in range(0, len(users), _CHUNK)
         ] or [np.zeros(0, dtype=np.float32)]
         return np.concatenate(blocks)

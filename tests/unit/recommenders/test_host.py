@@ -255,10 +255,11 @@ def test_recall_and_rank_score_and_order_as_one_would_by_hand(has_tail: bool) ->
     def made(m: int) -> FactorModel:
         some = model(rng.integers(-3, 3, m).astype(float).tolist(), seed=m)
         tail = Tail(
-            user_hidden=rng.normal(size=(1, 4)).astype(np.float32),
+            # Quarters and whole numbers: nothing is rounded, in whichever order it is added.
+            user_hidden=(rng.integers(-9, 10, (1, 4)) / 4).astype(np.float32),
             item_hidden=rng.integers(-2, 3, (m, 4)).astype(np.float32),
             stranger=np.zeros(4, dtype=np.float32),
-            layers=(Layer(rng.normal(size=(4, 1)).astype(np.float32), np.ones(1, dtype=np.float32)),),
+            layers=(Layer((rng.integers(-9, 10, (4, 1)) / 4).astype(np.float32), np.ones(1, dtype=np.float32)),),
         )
         rare = np.zeros((m, 3), dtype=np.float32)
         rare[::3] = some.item_vectors[::3]
