@@ -10,6 +10,7 @@ import base64
 import hashlib
 import re
 import secrets
+import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -29,6 +30,9 @@ viewer reads, admin does all.
 
 CACHE_SECONDS: Final = 2.0
 """A revoked key is refused at once by the process that revoked it, and within this time by every other."""
+
+RENEWED: Final = 100
+"""So many keys at most `Keys.refresh` asks for; the others are asked for by the requests that bring them."""
 
 AWAY_SECONDS: Final = 3_600.0
 """So long a key that the store confirmed, of a client or a collector, is taken on trust while the store is away."""
@@ -96,6 +100,9 @@ class Keys:
         self._monotonic = monotonic
         # By the key itself: a digest for each request cost more than the rest of the look.
         self._verified: dict[str, _Verified] = {}
+        self._used: set[str] = set()
+        self._revocations = 0
+        self._lock = threading.Lock()
 
     def create(
         self, name: str, role: str, *, projects: Sequence[str] | None = None, expires_at: datetime | None = None
@@ -132,11 +139,31 @@ class Keys:
     def remembered(self, key: str) -> Principal | None:
         """Who holds the key, without asking the store; None where that has to be asked. Raises Unauthenticated."""
         known = self._verified.get(key)
-        return self._in_time(known.principal) if known is not None and self._monotonic() < known.until else None
+        if known is None or self._monotonic() >= known.until:
+            return None
+        self._used.add(key)
+        return self._in_time(known.principal)
+
+    def refresh(self) -> None:
+        """Asks the store for the keys that were remembered since the last call: no request then has to wait for that.
+
+        Raises StoreUnavailable where it is away and one of them cannot be trusted without it.
+        """
+        used, self._used = self._used, set()
+        failure: StoreUnavailable | None = None
+        for key in list(used)[:RENEWED]:
+            try:
+                self._asked(key)
+            except Unauthenticated:
+                continue
+            except StoreUnavailable as error:
+                failure = error
+        if failure is not None:
+            raise failure
 
     def _asked(self, key: str) -> Principal:
         """Who holds the key, as the store says. Raises as `verify`."""
-        now, remembered = self._monotonic(), self._verified.get(key)
+        now, remembered, revocations = self._monotonic(), self._verified.get(key), self._revocations
         if not _KEY.fullmatch(key):
             raise Unauthenticated("the key is malformed; a key is lam_ and 43 characters of A-Z, a-z, 0-9, '-', '_'")
         confirmed = now
@@ -148,11 +175,15 @@ class Keys:
             # A store that is silent costs seconds to be found away: not each request shall pay them.
             principal, confirmed, now = remembered.principal, remembered.confirmed, self._monotonic()
         if principal is None:
-            self._verified.pop(key, None)
+            with self._lock:
+                self._verified.pop(key, None)
             raise Unauthenticated("the key is unknown or revoked; ask an admin for a new one")
-        if len(self._verified) >= _CACHE_LIMIT:
-            self._verified.clear()
-        self._verified[key] = _Verified(now + CACHE_SECONDS, confirmed, principal)
+        with self._lock:
+            # What the store said before a key was revoked here is not remembered after it.
+            if revocations == self._revocations:
+                if len(self._verified) >= _CACHE_LIMIT:
+                    self._verified.clear()
+                self._verified[key] = _Verified(now + CACHE_SECONDS, confirmed, principal)
         return self._in_time(principal)
 
     def _in_time(self, principal: Principal) -> Principal:
@@ -164,7 +195,9 @@ class Keys:
     def revoke(self, name: str) -> None:
         """From now on the key of this name is unknown. Raises NotFound."""
         self._store.revoke(name, at=self._clock.now())
-        self._verified = {key: held for key, held in self._verified.items() if held.principal.name != name}
+        with self._lock:
+            self._revocations += 1
+            self._verified = {key: held for key, held in self._verified.items() if held.principal.name != name}
 
     def all(self) -> Sequence[Principal]:
         """Every key that is not revoked, by name."""

@@ -11,7 +11,7 @@ from flask import Response
 
 from lamella import __version__
 from lamella.bootstrap.web import Services
-from lamella.services.keys import COLLECTOR
+from lamella.services.keys import CACHE_SECONDS, COLLECTOR
 from lamella.services.rates import Rates
 from lamella.web.api import (
     collecting,
@@ -62,6 +62,8 @@ MODEL_POLL_SECONDS: Final = 2.0
 """How often a process looks for newly published models, so that no request has to."""
 LEFT_POLL_SECONDS: Final = 2.0
 """How often it looks for what a process that was killed had accepted."""
+KEY_POLL_SECONDS: Final = CACHE_SECONDS / 2
+"""How often it asks whether the keys in use are still good, so that no request has to."""
 METRICS_SECONDS: Final = 0.5
 """How often a process brings what it has counted to the metrics that all processes share."""
 
@@ -200,16 +202,19 @@ def _wire(services: Services, telemetry: Telemetry) -> Wired:
         telemetry.snapshot.set(services.snapshots.current().version)
 
     poller = Poller("snapshot", services.snapshots, services.settings.snapshot_poll_seconds, then=show_version)
+    others = [Poller("metrics", telemetry, METRICS_SECONDS), Poller("keys", services.keys, KEY_POLL_SECONDS)]
+    if services.host is not None:
+        others.append(Poller("models", services.host, MODEL_POLL_SECONDS))
+    if services.left is not None:
+        others.append(Poller("journal", services.left, LEFT_POLL_SECONDS))
     announcements = services.announcements
     return Wired(
         services=services,
         telemetry=telemetry,
         quarantine_gauge=QuarantineGauge(services.quarantine),
         snapshot_poller=poller,
-        metrics_poller=Poller("metrics", telemetry, METRICS_SECONDS),
+        other_pollers=others,
         listener=Listener(announcements, poller.poll) if announcements is not None else None,
-        model_poller=Poller("models", services.host, MODEL_POLL_SECONDS) if services.host is not None else None,
-        left_poller=Poller("journal", services.left, LEFT_POLL_SECONDS) if services.left is not None else None,
     )
 
 

@@ -37,9 +37,7 @@ class Wired:
     telemetry: Telemetry
     quarantine_gauge: QuarantineGauge
     snapshot_poller: Poller
-    metrics_poller: Poller
-    model_poller: Poller | None
-    left_poller: Poller | None = None
+    other_pollers: Sequence[Poller] = ()
     listener: Listener | None = None
 
 
@@ -69,10 +67,9 @@ def refresh_snapshot() -> None:
 
 
 def pollers_of(app: Flask) -> Sequence[Poller]:
-    """What runs at intervals: newer snapshots and models, the metrics, and what ended processes left."""
+    """What runs at intervals: newer snapshots, models and keys, the metrics, and what ended processes left."""
     held = wired(app)
-    pollers = held.snapshot_poller, held.metrics_poller, held.model_poller, held.left_poller
-    return [each for each in pollers if each is not None]
+    return [held.snapshot_poller, *held.other_pollers]
 
 
 def listener_of(app: Flask) -> Listener | None:

@@ -16,6 +16,7 @@ from lamella.services.keys import CACHE_SECONDS
 from lamella.web.app import create_app
 from lamella.web.asgi import front
 from lamella.web.front import MOST_BYTES
+from lamella.web.wiring import pollers_of
 
 PATH = "/v1/recommendations"
 FLASK = {"Origin": "https://shop.example"}
@@ -167,6 +168,17 @@ def test_a_key_is_asked_for_again_after_its_time_and_not_on_the_loop(stand, monk
     assert threads[0] is not threading.current_thread()
     assert stand.post(b'{"unit": "ann"}').status == 200
     assert (stand.at_once, len(threads)) == (1, 1)
+
+
+def test_a_key_in_use_is_renewed_beside_the_requests(stand, monkeypatch):
+    keys = stand.lab.services.keys
+    began = keys._monotonic()
+    for number in range(4):
+        monkeypatch.setattr(keys, "_monotonic", lambda passed=number * CACHE_SECONDS * 0.75: began + passed)
+        assert stand.post(b'{"unit": "ann"}').status == 200
+        for poller in pollers_of(stand.app):
+            poller.poll()
+    assert stand.at_once == 4
 
 
 @pytest.mark.parametrize("error", [Overloaded("the inbox"), ZeroDivisionError()])

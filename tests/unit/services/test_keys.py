@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lamella.errors import Conflict, Forbidden, InvalidInput, NotFound, StoreUnavailable, Unauthenticated
-from lamella.services.keys import AWAY_SECONDS, CACHE_SECONDS, ROLES, Keys, digest_of, make_key, reaches, require
+from lamella.services.keys import AWAY_SECONDS, CACHE_SECONDS, RENEWED, ROLES, Keys, digest_of, make_key, reaches, require
 from lamella.services.ports import Principal
 from lamella.testing.fakes import FakeClock, MemoryKeyStore
 
@@ -86,6 +86,60 @@ def test_who_holds_a_key_is_known_without_the_store_for_the_same_time(keys, stor
     ticks.seconds = CACHE_SECONDS
     assert keys.remembered(key) is None
     assert keys.remembered("nonsense") is None
+
+
+def test_a_key_in_use_is_renewed_before_its_time_is_over(keys, store, ticks):
+    used, unused = keys.create("app", "client"), keys.create("other", "client")
+    holder = keys.verify(used)
+    keys.verify(unused)
+    for seconds in range(1, 7):
+        assert keys.remembered(used) == holder
+        ticks.seconds = seconds * CACHE_SECONDS / 2
+        keys.refresh()
+    assert store.finds == 8
+    assert keys.remembered(used) == holder
+    assert keys.remembered(unused) is None
+    ticks.seconds += CACHE_SECONDS
+    keys.refresh()
+    keys.refresh()
+    assert store.finds == 9
+
+
+def test_no_more_than_so_many_keys_are_renewed(keys, store):
+    for number in range(RENEWED + 1):
+        keys.verify(key := keys.create(f"app-{number}", "client"))
+        keys.remembered(key)
+    found = store.finds
+    keys.refresh()
+    assert store.finds == found + RENEWED
+
+
+def test_a_key_that_was_revoked_elsewhere_is_not_renewed(keys, store, ticks):
+    other = Keys(store, FakeClock(), monotonic=ticks)
+    key, kept = keys.create("app", "client"), keys.create("kept", "client")
+    for each in (key, kept):
+        other.verify(each)
+        other.remembered(each)
+    keys.revoke("app")
+    other.refresh()
+    assert other.remembered(key) is None
+    assert other.remembered(kept) is not None
+    with pytest.raises(Unauthenticated):
+        other.verify(key)
+
+
+def test_what_the_store_said_before_a_key_was_revoked_here_is_not_kept(keys, store, monkeypatch):
+    key = keys.create("app", "client")
+    find = store.find
+
+    def slow(digest):
+        found = find(digest)
+        keys.revoke("app")
+        return found
+
+    monkeypatch.setattr(store, "find", slow)
+    assert keys.verify(key).name == "app"
+    assert keys.remembered(key) is None
 
 
 def test_a_key_that_expires_while_it_is_known_is_refused(keys):
@@ -243,3 +297,18 @@ def test_a_store_that_takes_long_to_be_found_away_is_not_asked_by_each_request(a
     ticks.seconds += CACHE_SECONDS
     keys.verify(key)
     assert len(asked) == 2
+
+
+def test_keys_that_are_trusted_are_renewed_beside_one_that_is_not_while_the_store_is_away(away, ticks):
+    keys = Keys(away, FakeClock(), monotonic=ticks)
+    made = {role: keys.create(role, role) for role in ("admin", "client", "collector", "viewer")}
+    for key in made.values():
+        keys.verify(key)
+    ticks.seconds = CACHE_SECONDS / 2
+    for key in made.values():
+        keys.remembered(key)
+    away.is_away = True
+    with pytest.raises(StoreUnavailable):
+        keys.refresh()
+    ticks.seconds = CACHE_SECONDS
+    assert {role for role, key in made.items() if keys.remembered(key)} == {"client", "collector"}
