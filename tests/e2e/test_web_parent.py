@@ -9,12 +9,15 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from lamella.cli.processes import Pauses
 
 pytestmark = pytest.mark.slow
 
@@ -124,6 +127,21 @@ def test_a_killed_worker_is_replaced(tmp_path: Path, free_port: int, wait_until:
         os.kill(killed, signal.SIGKILL)
         wait_until(lambda: served.pid() not in {0, *seen}, PATIENCE_SECONDS)
         assert all(folder.is_dir() for folder in metrics)
+
+
+def test_a_worker_that_crashes_again_and_again_is_replaced_with_pauses_and_in_the_end(
+    tmp_path: Path, free_port: int, wait_until: Wait
+) -> None:
+    with web(tmp_path, free_port, 1) as served:
+        killed: list[int] = []
+        for _ in range(Pauses.AT_ONCE + 2):
+            wait_until(lambda: served.pid() not in {0, *killed}, PATIENCE_SECONDS)
+            killed.append(served.pid())
+            os.kill(killed[-1], signal.SIGKILL)
+        began = time.monotonic()
+        wait_until(lambda: served.pid() not in {0, *killed}, PATIENCE_SECONDS)
+        # It cannot be earlier, however fast the machine is.
+        assert time.monotonic() - began > 1
 
 
 def test_workers_have_the_code_of_their_parent_and_set_it_apart(

@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -30,6 +31,30 @@ _BACKLOG: Final = 2048
 _SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - the file has no name once it is open
 
 
+class Pauses:
+    """How long nobody is started in place of workers that ended young: a crash at each start is no busy loop.
+
+    A few in a row are replaced at once, the next ones after 1 s, 2 s and so on, 16 s at most.
+    """
+
+    YOUNG_SECONDS: Final = 10.0
+    AT_ONCE: Final = 3
+    LONGEST_SECONDS: Final = 16.0
+
+    def __init__(self) -> None:
+        self._failures, self._until = 0, 0.0
+
+    def note(self, *, began: float, ended: float) -> None:
+        """A worker lived from `began` to `ended`, in seconds of one clock, and was not told to end."""
+        self._failures = self._failures + 1 if ended - began < self.YOUNG_SECONDS else 0
+        if self._failures > self.AT_ONCE:
+            self._until = ended + min(2.0 ** (self._failures - self.AT_ONCE - 1), self.LONGEST_SECONDS)
+
+    def are_over(self, now: float) -> bool:
+        """Whether one may be started."""
+        return now >= self._until
+
+
 class Log(glogging.Logger):  # type: ignore[misc] # gunicorn publishes no types
     """What gunicorn tells, by the handlers and in the form of this process's log."""
 
@@ -43,6 +68,10 @@ class Parent(arbiter.Arbiter):  # type: ignore[misc] # as above
     """What forks the workers. SIGTERM and SIGINT end it in order, SIGHUP replaces its workers one after the other."""
 
     SIGNALS: Final = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+
+    def __init__(self, app: BaseApplication) -> None:
+        super().__init__(app)
+        self.pauses = Pauses()
 
     def start(self) -> None:
         """Listen, on a socket for each worker, which stays the parent's: it waits for the worker that comes after.
@@ -68,6 +97,17 @@ class Parent(arbiter.Arbiter):  # type: ignore[misc] # as above
             except HaltServer:
                 continue
             return
+
+    def spawn_workers(self) -> None:
+        """Starts those that are missing, unless it is too early; the parent's loop asks again each second."""
+        if self.pauses.are_over(time.monotonic()):
+            super().spawn_workers()
+
+    def kill_worker(self, pid: int, sig: int) -> None:
+        """What a worker is told to do is no failure of its own."""
+        if pid in self.WORKERS:
+            self.WORKERS[pid].is_told = True
+        super().kill_worker(pid, sig)
 
     def spawn_worker(self) -> int:
         """The worker's pid. The worker itself ends here, and does not clean up what is its parent's."""
@@ -100,6 +140,7 @@ class Worker(UvicornWorker):  # type: ignore[misc] # as above
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
+        self.began, self.is_told = time.monotonic(), False
         # The parent tells of starts and ends; what clients do wrong is no news.
         log = logging.getLogger("uvicorn.error")
         log.propagate = True
@@ -149,8 +190,10 @@ def _leave_listeners(parent: Parent, worker: Worker) -> None:
             listener.close()
 
 
-def _forget_numbers(_: arbiter.Arbiter, worker: Worker) -> None:
+def _settle(parent: Parent, worker: Worker) -> None:
     """What a worker said of itself, such as the version of its configuration, ends with it; what it counted stays."""
+    if not worker.is_told:
+        parent.pauses.note(began=worker.began, ended=time.monotonic())
     if METRICS_FOLDER in os.environ:
         mark_process_dead(worker.pid)  # type: ignore[no-untyped-call] # it publishes no types
 
@@ -172,5 +215,5 @@ def _configuration(settings: Settings) -> Mapping[str, object]:
         "loglevel": settings.log_level,
         "errorlog": None,
         "control_socket_disable": True,
-        "child_exit": _forget_numbers,
+        "child_exit": _settle,
     }

@@ -88,7 +88,9 @@ class Tail:
         if rows is not None and len(rows) <= _CHUNK:
             return _spend(self._picks.at(rows), part, self.layers)[:, 0]
         items = self.item_hidden if rows is None else self.item_hidden[rows]
-        blocks = [_spend(items[at : at + _CHUNK].copy(), part, self.layers)[:, 0] for at in range(0, len(items), _CHUNK)]
+        blocks = [
+            _spend(items[at : at + _CHUNK].copy(), part, self.layers)[:, 0] for at in range(0, len(items), _CHUNK)
+        ]
         return np.concatenate(blocks) if blocks else np.zeros(0, dtype=np.float32)
 
     def pair_logits(self, users: NDArray[np.int64], items: NDArray[np.int64]) -> Floats:

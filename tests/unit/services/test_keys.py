@@ -6,7 +6,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lamella.errors import Conflict, Forbidden, InvalidInput, NotFound, StoreUnavailable, Unauthenticated
-from lamella.services.keys import AWAY_SECONDS, CACHE_SECONDS, RENEWED, ROLES, Keys, digest_of, make_key, reaches, require
+from lamella.services.keys import (
+    AWAY_SECONDS,
+    CACHE_SECONDS,
+    RENEWED,
+    ROLES,
+    Keys,
+    digest_of,
+    make_key,
+    reaches,
+    require,
+)
 from lamella.services.ports import Principal
 from lamella.testing.fakes import FakeClock, MemoryKeyStore
 
