@@ -1,6 +1,7 @@
 """What `serving.py` measures: ten models with random weights, and an experiment in each of three layers."""
 
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -34,7 +35,10 @@ MODELS: Final = 10
 USERS: Final = 10_000
 ITEMS: Final = 5_000
 SIZE: Final = 32
-HIDDEN: Final = 64
+DEEP_SIZE: Final = 128
+HIDDEN: Final = (128, 32, 8)
+"""The deep net of the Keras tutorials: vectors of 128 numbers put together, then layers of 128, 32, 8 and 1 (without
+their dropout, which is for training)."""
 CANDIDATES: Final = 500
 
 
@@ -55,16 +59,15 @@ def settings_of(folder: Path, port: int, database: str | None) -> Settings:
 def arrays() -> dict[str, np.ndarray]:
     """The weights of the deep net, by name: the same for ours and the peers."""
     rng = np.random.default_rng(7)
-    return {
-        "user_vectors": rng.normal(0, 0.3, (USERS, SIZE)),
-        "item_vectors": rng.normal(0, 0.3, (ITEMS, SIZE)),
-        "w1": rng.normal(0, 0.2, (2 * SIZE, HIDDEN)),
-        "b1": rng.normal(0, 0.1, HIDDEN),
-        "w2": rng.normal(0, 0.2, (HIDDEN, HIDDEN // 2)),
-        "b2": rng.normal(0, 0.1, HIDDEN // 2),
-        "w3": rng.normal(0, 0.2, (HIDDEN // 2, 1)),
-        "b3": np.array([-2.0]),
+    found = {
+        "user_vectors": rng.normal(0, 0.3, (USERS, DEEP_SIZE)),
+        "item_vectors": rng.normal(0, 0.3, (ITEMS, DEEP_SIZE)),
     }
+    widths = (2 * DEEP_SIZE, *HIDDEN, 1)
+    for number, (inputs, outputs) in enumerate(pairwise(widths), start=1):
+        found[f"w{number}"] = rng.normal(0, (2 / inputs) ** 0.5, (inputs, outputs))
+        found[f"b{number}"] = rng.normal(0, 0.1, outputs)
+    return found
 
 
 def publish(settings: Settings, ranker: str) -> None:
@@ -160,12 +163,12 @@ def _mf(seed: int) -> FactorModel:
 def _deep() -> FactorModel:
     """The net with its first dense layer multiplied out on each side, as the kind `deep` compiles it."""
     weights = {name: each.astype(np.float32) for name, each in arrays().items()}
-    user_part = weights["user_vectors"] @ weights["w1"][:SIZE] + weights["b1"]
+    user_part = weights["user_vectors"] @ weights["w1"][:DEEP_SIZE] + weights["b1"]
     tail = Tail(
         user_hidden=user_part,
-        item_hidden=weights["item_vectors"] @ weights["w1"][SIZE:],
+        item_hidden=weights["item_vectors"] @ weights["w1"][DEEP_SIZE:],
         stranger=user_part.mean(axis=0),
-        layers=(Dense(weights["w2"], weights["b2"]), Dense(weights["w3"], weights["b3"])),
+        layers=tuple(Dense(weights[f"w{at}"], weights[f"b{at}"]) for at in range(2, len(HIDDEN) + 2)),
     )
     empty = {"user_vectors": np.zeros((USERS, 0), np.float32), "item_vectors": np.zeros((ITEMS, 0), np.float32)}
     return FactorModel(**_keys(), **empty, tail=tail)

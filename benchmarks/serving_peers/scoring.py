@@ -30,7 +30,7 @@ class Scorer:
 
 
 def export(arrays_file: str, target: str) -> None:
-    """Writes the net of the arrays (see `serving.py`) as ONNX: embeddings, concatenation, three dense layers."""
+    """Writes the net of the arrays (see `serving.py`) as ONNX: embeddings, concatenation, dense layers."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
@@ -39,15 +39,13 @@ def export(arrays_file: str, target: str) -> None:
     nodes = [
         helper.make_node("Gather", ["user_vectors", "user"], ["u"]),
         helper.make_node("Gather", ["item_vectors", "item"], ["i"]),
-        helper.make_node("Concat", ["u", "i"], ["both"], axis=1),
-        helper.make_node("Gemm", ["both", "w1", "b1"], ["d1"]),
-        helper.make_node("Relu", ["d1"], ["h1"]),
-        helper.make_node("Gemm", ["h1", "w2", "b2"], ["d2"]),
-        helper.make_node("Relu", ["d2"], ["h2"]),
-        helper.make_node("Gemm", ["h2", "w3", "b3"], ["d3"]),
-        helper.make_node("Sigmoid", ["d3"], ["chance"]),
-        helper.make_node("Squeeze", ["chance", "axes"], ["score"]),
+        helper.make_node("Concat", ["u", "i"], ["h0"], axis=1),
     ]
+    last = sum(name.startswith("w") for name in arrays)
+    for at in range(1, last + 1):
+        nodes.append(helper.make_node("Gemm", [f"h{at - 1}", f"w{at}", f"b{at}"], [f"d{at}"]))
+        nodes.append(helper.make_node("Sigmoid" if at == last else "Relu", [f"d{at}"], [f"h{at}"]))
+    nodes.append(helper.make_node("Squeeze", [f"h{last}", "axes"], ["score"]))
     axes = numpy_helper.from_array(np.array([1], dtype=np.int64), "axes")
     graph = helper.make_graph(
         nodes,
