@@ -10,6 +10,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEAD_BYTES: Final = 65_536
 """What may come without a request, or a piece of a body, to show for it; as much as one read brings comes on top."""
+SILENCE_SECONDS: Final = 30.0
+"""So long the next piece of a body is waited for."""
 _TOO_LARGE: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
@@ -29,11 +31,14 @@ class Flow(FlowControl):
 class Connection(HttpToolsProtocol):
     """uvicorn's connection, where a head (or a trailer) has a length and a time by which it is complete.
 
-    uvicorn keeps what comes for as long as it comes, and for ever a connection on which nothing complete comes.
+    uvicorn keeps what comes for as long as it comes, and for ever a connection on which nothing complete comes. One
+    whose body stops coming is closed as well.
     """
 
     _unheard = 0
     _deadline: float | None = None
+    _is_body_due = False
+    _silence: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's
         """One that says nothing is closed like one that has fallen silent."""
@@ -52,10 +57,19 @@ class Connection(HttpToolsProtocol):
             return
         if self._unheard:
             self._bound()
+        # A request that came whole, as most do, needs no clock.
+        if self._is_body_due:
+            self._await_body()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing is waited for any more."""
+        self._stop_waiting()
+        super().connection_lost(exc)
 
     def on_headers_complete(self) -> None:
         """A head is complete."""
         self._heard()
+        self._is_body_due = True
         if not self._offers_upgrade():
             super().on_headers_complete()
 
@@ -67,6 +81,8 @@ class Connection(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """A request is complete."""
         self._heard()
+        self._is_body_due = False
+        self._stop_waiting()
         if not self._offers_upgrade():
             super().on_message_complete()
 
@@ -119,3 +135,19 @@ class Connection(HttpToolsProtocol):
             self._deadline = self.loop.time() + self.timeout_keep_alive
         self._unset_keepalive_if_required()
         self.timeout_keep_alive_task = self.loop.call_at(self._deadline, self.timeout_keep_alive_handler)
+
+    def _await_body(self) -> None:
+        self._stop_waiting()
+        self._silence = self.loop.call_later(SILENCE_SECONDS, self._fall_silent)
+
+    def _stop_waiting(self) -> None:
+        if self._silence is not None:
+            self._silence.cancel()
+            self._silence = None
+
+    def _fall_silent(self) -> None:
+        """Closes the connection, unless it was for us to read on, or to ask for the body."""
+        if self.flow.read_paused or self.cycle.waiting_for_100_continue:
+            self._await_body()
+        else:
+            self.transport.close()

@@ -1,12 +1,13 @@
-"""How long a connection waits for a head."""
+"""How long a connection waits for a head, and for a body."""
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from lamella.cli.connection import Connection
+from lamella.cli.connection import SILENCE_SECONDS, Connection
 
 
 class Loop:
@@ -14,6 +15,7 @@ class Loop:
 
     def __init__(self) -> None:
         self.now, self.ends = 100.0, [0.0]
+        self.later: list[tuple[float, Callable[[], None]]] = []
 
     def time(self) -> float:
         return self.now
@@ -22,8 +24,37 @@ class Loop:
         self.ends.append(when)
         return self
 
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> "Later":
+        return Later(self, (self.now + seconds, callback))
+
+    def create_task(self, coroutine: Coroutine[Any, Any, None], **_: Any) -> "Loop":
+        coroutine.close()
+        return self
+
+    def add_done_callback(self, _callback: object) -> None:
+        """A request never ends here."""
+
     def cancel(self) -> None:
         self.ends.append(0.0)
+
+    def move(self, seconds: float) -> None:
+        """Lets time pass, and calls whom it is time for."""
+        self.now += seconds
+        for due in [each for each in self.later if each[0] <= self.now]:
+            self.later.remove(due)
+            due[1]()
+
+
+class Later:
+    """A call at a later time."""
+
+    def __init__(self, loop: Loop, entry: tuple[float, Callable[[], None]]) -> None:
+        self._loop, self._entry = loop, entry
+        loop.later.append(entry)
+
+    def cancel(self) -> None:
+        if self._entry in self._loop.later:
+            self._loop.later.remove(self._entry)
 
 
 class Transport(asyncio.Transport):
@@ -67,3 +98,73 @@ def test_a_tunnel_is_refused_and_asks_nobody() -> None:
     assert sent[0].startswith(b"HTTP/1.1 400 ")
     assert sent[-1] == b"closed"
     assert connection.cycle is None
+
+
+class Watched(Transport):
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_closed = False
+
+    def write(self, data: Any) -> None:
+        """Nobody looks at it."""
+
+    def pause_reading(self) -> None:
+        """The connection remembers it."""
+
+    def resume_reading(self) -> None:
+        """As above."""
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+def connected(loop: Loop) -> tuple[Connection, Watched]:
+    config, transport = Config(application, ws="none", log_config=None), Watched()
+    config.load()
+    connection = Connection(config, ServerState(), {}, _loop=loop)  # type: ignore[arg-type] # the part that it uses
+    connection.connection_made(transport)
+    return connection, transport
+
+
+POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n"
+
+
+def test_a_body_that_stops_coming_is_given_up_and_one_that_comes_slowly_is_not() -> None:
+    loop = Loop()
+    connection, transport = connected(loop)
+    connection.data_received(POST + b"\r\n")
+    for _ in range(9):
+        loop.move(SILENCE_SECONDS - 1)
+        connection.data_received(b"x")
+    loop.move(SILENCE_SECONDS - 1)
+    assert not transport.is_closed
+    loop.move(1)
+    assert transport.is_closed
+
+
+def test_nothing_is_waited_for_once_a_body_is_whole_or_the_client_has_gone() -> None:
+    loop = Loop()
+    whole, _ = connected(loop)
+    whole.data_received(POST + b"\r\n0123456789")
+    assert not loop.later
+    halved, _ = connected(loop)
+    halved.data_received(POST + b"\r\n01234")
+    assert loop.later
+    halved.connection_lost(None)
+    assert not loop.later
+
+
+def test_who_waits_for_us_is_not_given_up() -> None:
+    loop = Loop()
+    asking, transport = connected(loop)
+    asking.data_received(POST + b"Expect: 100-continue\r\n\r\n")
+    stopped, other = connected(loop)
+    stopped.data_received(POST + b"\r\n01234")
+    stopped.flow.pause_reading()
+    loop.move(SILENCE_SECONDS)
+    loop.move(SILENCE_SECONDS)
+    assert not transport.is_closed
+    assert not other.is_closed
+    stopped.flow.resume_reading()
+    loop.move(SILENCE_SECONDS)
+    assert other.is_closed
