@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -83,9 +84,18 @@ def test_a_start_waits_for_no_broker(monkeypatch: pytest.MonkeyPatch, sqlite_dat
     assert asked == [False]
 
 
+@pytest.mark.parametrize("is_told", [False, True])
+def test_only_workers_that_were_not_told_to_end_are_replaced_with_pauses(is_told: bool) -> None:
+    parent = SimpleNamespace(pauses=processes.Pauses())
+    settled = processes.Server(Settings(), serving.create).cfg.child_exit
+    for pid in range(processes.Pauses.AT_ONCE + 1):
+        settled(parent, SimpleNamespace(pid=pid, began=time.monotonic(), is_told=is_told))
+    assert parent.pauses.are_over(time.monotonic()) == is_told
+
+
 def test_what_a_worker_said_of_itself_ends_with_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("gauge_livemin_17.db", "gauge_livemin_18.db", "counter_17.db"):
         (tmp_path / name).touch()
     monkeypatch.setenv(serving.METRICS_FOLDER, str(tmp_path))
-    processes.Server(Settings(), serving.create).cfg.child_exit(None, SimpleNamespace(pid=17))
+    processes.Server(Settings(), serving.create).cfg.child_exit(None, SimpleNamespace(pid=17, is_told=True))
     assert sorted(each.name for each in tmp_path.iterdir()) == ["counter_17.db", "gauge_livemin_18.db"]
