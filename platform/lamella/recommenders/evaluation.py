@@ -16,7 +16,13 @@ Doubles = NDArray[np.float64]
 
 
 def evaluate(
-    model: FactorModel, baseline: FactorModel, dataset: Dataset, *, seed: int, most_users: int = SAMPLED_USERS
+    model: FactorModel,
+    baseline: FactorModel,
+    dataset: Dataset,
+    *,
+    seed: int,
+    predicts: bool = True,
+    most_users: int = SAMPLED_USERS,
 ) -> dict[str, float]:
     """The offline metrics of `model`, some of them beside those of `baseline` (popularity) and EASE.
 
@@ -25,9 +31,12 @@ def evaluate(
     Over at most `most_users` drawn users with held-out choices, when all items are ranked: `recall_at_10`,
     `ndcg_at_10`, the same `popularity_…` and `ease_…`; the recall by history length and item age; `coverage_at_10`,
     the share of items in any of the lists; `gini_at_10`, how unequally items share them (0 equal, 1 one item has all).
-    A metric that is undefined, such as the AUC where nothing was clicked, is left out.
+    A metric that is undefined, such as the AUC where nothing was clicked, is left out; so are losses and errors where
+    the model only orders (`predicts` False).
     """
     metrics = _rating_errors(model, dataset) if dataset.outcome is Outcome.RATING else _losses(model, dataset)
+    if not predicts:
+        metrics = {name: value for name, value in metrics.items() if name == "auc"}
     task = task_of(dataset, most_users=most_users, seed=seed)
     if not len(task.users):
         return metrics

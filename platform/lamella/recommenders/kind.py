@@ -86,7 +86,7 @@ class AnyKind(Protocol):
 
     @property
     def needs_log(self) -> bool:
-        """Whether it learns from impressions; otherwise the catalogue is enough."""
+        """Whether it learns from impressions; otherwise the catalogue is enough, and its scores predict nothing."""
         ...
 
     def complete(self, values: Mapping[str, Json]) -> dict[str, Json]:

@@ -86,7 +86,7 @@ class KerasTrainer:
             files={**fitted.files, **_rows(dataset, fitted)},
             probe_error=fitted.probe_error,
             hyperparameters=hyperparameters,
-            metrics=_measured(fitted.factors, dataset, seed=run.seed) if log else {},
+            metrics=_measured(fitted.factors, dataset, seed=run.seed, predicts=kind.needs_log) if log else {},
             stamp=_stamp(run, log, dataset),
         )
         return self._registry.publish(trained, name=run.name, at=at, stage=Stage.CANDIDATE)
@@ -100,9 +100,9 @@ def _rows(dataset: Dataset, fitted: Fitted) -> dict[str, bytes]:
     return {ROWS: rows_of_dataset(dataset, words=words)}
 
 
-def _measured(model: FactorModel, dataset: Dataset, *, seed: int) -> dict[str, float]:
+def _measured(model: FactorModel, dataset: Dataset, *, seed: int, predicts: bool) -> dict[str, float]:
     baseline = popularity.KIND.train(dataset, {}, seed=seed, progress=_silence).factors
-    return evaluate(model, baseline, dataset, seed=seed)
+    return evaluate(model, baseline, dataset, seed=seed, predicts=predicts)
 
 
 def _dataset(run: TrainingRun, log: TrainingLog | Ratings | None, items: Sequence[Item]) -> Dataset:

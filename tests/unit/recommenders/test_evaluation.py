@@ -57,3 +57,11 @@ def test_without_a_held_out_click_the_ranking_metrics_are_left_out() -> None:
     dataset = dataset_of([each % 4 == 0 and each < 400 for each in range(600)])
     model = popularity.KIND.train(dataset, {}, seed=0, progress=lambda *_: None).factors
     assert set(evaluate(model, model, dataset, seed=0)) == {"log_loss", "constant_log_loss"}
+
+
+def test_a_model_that_only_orders_has_no_loss() -> None:
+    dataset = dataset_of([each % 20 == 0 for each in range(600)])
+    model = popularity.KIND.train(dataset, {}, seed=0, progress=lambda *_: None).factors
+    whole, ordered = evaluate(model, model, dataset, seed=0), evaluate(model, model, dataset, seed=0, predicts=False)
+    assert whole.keys() - ordered.keys() == {"log_loss", "constant_log_loss"}
+    assert ordered == {name: whole[name] for name in ordered}
