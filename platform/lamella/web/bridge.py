@@ -3,6 +3,7 @@
 import asyncio
 import io
 import sys
+import time
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -18,9 +19,12 @@ Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 
 IN_MEMORY_BYTES: Final = 256 * 1024
-"""A body of at most that declared length is read before a thread is taken: who sends slowly holds none."""
-SILENCE_SECONDS: Final = 30.0
-"""So long a thread waits for the next piece of a body."""
+"""So much of a body is read before a thread is taken: who sends that slowly holds none."""
+PATIENCE_SECONDS: Final = 30.0
+LEAST_BYTES_PER_SECOND: Final = 32 * 1024
+"""So long a thread waits for a longer body, and as much longer as it takes at that rate."""
+UNDER_WAY_FOR_EACH_THREAD: Final = 64
+"""So many requests may be there for each thread; they wait in memory, each with its body."""
 _PART_BYTES: Final = 64 * 1024
 _NAMED: Final = {b"content-length": "CONTENT_LENGTH", b"content-type": "CONTENT_TYPE"}
 
@@ -36,25 +40,48 @@ class _Answer(NamedTuple):
 
 
 class Bridge:
-    """The ASGI application that runs `app` in up to `threads` threads."""
+    """The ASGI application that runs `app` in up to `threads` threads.
 
-    def __init__(self, app: WsgiApplication, *, threads: int) -> None:
-        self._app = app
+    Half of the threads at most are held by bodies that are too long for the memory and still arrive.
+    """
+
+    def __init__(self, app: WsgiApplication, *, threads: int, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._app, self._monotonic = app, monotonic
         self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="lamella-web")
+        self._arriving = asyncio.Semaphore(max(threads // 2, 1))
+        self._most, self._under_way = threads * UNDER_WAY_FOR_EACH_THREAD, 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so many requests are under way that no other should be taken."""
+        return self._under_way >= self._most
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one HTTP request. Nobody is answered who has gone."""
-        loop = asyncio.get_running_loop()
-        length = length_of(scope)
-        body: io.BufferedIOBase
+        self._under_way += 1
         try:
-            if length is not None and length <= IN_MEMORY_BYTES:
-                body = io.BytesIO(await whole(receive))
-            else:
-                body = io.BufferedReader(_Stream(receive, loop), _PART_BYTES)
-            answer = await loop.run_in_executor(self._pool, self._begin, environ_of(scope, body))
+            answer = await self._answered(scope, receive)
+            await self._say(answer, send)
         except ClientDisconnected:
             return
+        finally:
+            self._under_way -= 1
+
+    async def _answered(self, scope: Scope, receive: Receive) -> _Answer:
+        """The answer of the application. Raises ClientDisconnected."""
+        loop = asyncio.get_running_loop()
+        length = length_of(scope)
+        first, is_whole = b"", False
+        if length is None or length <= IN_MEMORY_BYTES:
+            first, is_whole = await begun(receive)
+        if is_whole:
+            return await loop.run_in_executor(self._pool, self._begin, environ_of(scope, io.BytesIO(first)))
+        body = io.BufferedReader(_Stream(first, receive, loop, self._monotonic), _PART_BYTES)
+        async with self._arriving:
+            return await loop.run_in_executor(self._pool, self._begin, environ_of(scope, body))
+
+    async def _say(self, answer: _Answer, send: Send) -> None:
+        loop = asyncio.get_running_loop()
         try:
             await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
             await send({"type": "http.response.body", "body": answer.body, "more_body": answer.rest is not None})
@@ -103,16 +130,20 @@ def length_of(scope: Scope) -> int | None:
     return found
 
 
-async def whole(receive: Receive) -> bytes:
-    """The body of a request. Raises ClientDisconnected."""
+async def begun(receive: Receive) -> tuple[bytes, bool]:
+    """What has come of a body when it is whole, or too long for the memory; and whether it is whole.
+
+    Raises ClientDisconnected.
+    """
     message = await receive()
     if not message.get("more_body") and message["type"] == "http.request":
-        return bytes(message.get("body", b""))
-    parts = []
+        return bytes(message.get("body", b"")), True
+    parts, size = [], 0
     while message["type"] == "http.request":
         parts.append(message.get("body", b""))
-        if not message.get("more_body"):
-            return b"".join(parts)
+        size += len(parts[-1])
+        if not message.get("more_body") or size > IN_MEMORY_BYTES:
+            return b"".join(parts), not message.get("more_body")
         message = await receive()
     raise ClientDisconnected
 
@@ -150,32 +181,45 @@ def environ_of(scope: Scope, body: io.BufferedIOBase) -> dict[str, Any]:
 
 
 class _Stream(io.RawIOBase):
-    """A body that a thread reads while it arrives."""
+    """A body that a thread reads while it arrives; `first` is what has come of it."""
 
-    def __init__(self, receive: Receive, loop: asyncio.AbstractEventLoop) -> None:
-        self._receive, self._loop = receive, loop
-        self._held, self._is_more = memoryview(b""), True
+    def __init__(
+        self, first: bytes, receive: Receive, loop: asyncio.AbstractEventLoop, monotonic: Callable[[], float]
+    ) -> None:
+        self._receive, self._loop, self._monotonic = receive, loop, monotonic
+        self._held, self._is_more = memoryview(first), True
+        self._waited = 0.0
+        self._patience = PATIENCE_SECONDS
 
     def readable(self) -> bool:
         """It is."""
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """How many bytes more are in `buffer`; 0 at the end. Raises ClientDisconnected."""
+        """How many bytes more are in `buffer`; 0 at the end. Raises ClientDisconnected, also of one who is too slow."""
         while not self._held and self._is_more:
-            coming = asyncio.run_coroutine_threadsafe(_received(self._receive), self._loop)
-            try:
-                message = coming.result(SILENCE_SECONDS)
-            except TimeoutError:
-                coming.cancel()
-                raise ClientDisconnected from None
+            message = self._next()
             if message["type"] != "http.request":
                 raise ClientDisconnected
             self._held, self._is_more = memoryview(message.get("body", b"")), bool(message.get("more_body"))
+            self._patience += len(self._held) / LEAST_BYTES_PER_SECOND
         count = min(len(buffer), len(self._held))
         buffer[:count] = self._held[:count]
         self._held = self._held[count:]
         return count
+
+    def _next(self) -> Message:
+        began = self._monotonic()
+        if self._waited > self._patience:
+            raise ClientDisconnected
+        coming = asyncio.run_coroutine_threadsafe(_received(self._receive), self._loop)
+        try:
+            message = coming.result(self._patience - self._waited)
+        except TimeoutError:
+            coming.cancel()
+            raise ClientDisconnected from None
+        self._waited += self._monotonic() - began
+        return message
 
 
 async def _received(receive: Receive) -> Message:

@@ -8,11 +8,16 @@ said how.
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
 from typing import Final, NamedTuple, TypeAlias
 
+import orjson
 from werkzeug.exceptions import ClientDisconnected
 
-from lamella.web.bridge import Bridge, Message, Receive, Scope, Send, whole
+from lamella.errors import Overloaded
+from lamella.services.ids import new_id
+from lamella.web.bridge import Bridge, Message, Receive, Scope, Send, begun
+from lamella.web.problems import MEDIA_TYPE, document_of
 from lamella.web.telemetry import Telemetry, request_id_of
 
 MOST_BYTES: Final = 64 * 1024
@@ -48,10 +53,10 @@ class Front:
         elif scope["type"] == "http":
             answer = self._routes.get(scope["path"])
             headers = None if answer is None else _plain_headers(scope)
-            if answer is None or headers is None:
-                await self._bridge(scope, receive, send)
-            else:
+            if answer is not None and headers is not None:
                 await self._at_once(answer, headers, _Way(scope, receive, send))
+            else:
+                await self._in_a_thread(_Way(scope, receive, send))
 
     async def _live(self, receive: Receive, send: Send) -> None:
         while True:
@@ -66,7 +71,7 @@ class Front:
     async def _at_once(self, answer: AtOnce, headers: Mapping[bytes, bytes], way: "_Way") -> None:
         started = time.perf_counter()
         try:
-            body = await whole(way.receive)
+            body, _ = await begun(way.receive)  # the whole of it: its length is declared, and short
         except ClientDisconnected:
             return
         try:
@@ -74,7 +79,7 @@ class Front:
         except Exception:  # noqa: BLE001 - whatever it is, it comes again where Flask renders it, counts it and logs it
             found = None
         if found is None:
-            await self._bridge(way.scope, _again(body, way.receive), way.send)
+            await self._in_a_thread(way._replace(receive=_again(body, way.receive)))
             return
         request_id = request_id_of(headers.get(b"x-request-id", b"").decode("latin-1"))
         sized = (b"content-length", b"%d" % len(found)), (b"x-request-id", request_id.encode("latin-1"))
@@ -82,6 +87,31 @@ class Front:
         await way.send({"type": "http.response.body", "body": found})
         seconds = time.perf_counter() - started
         self._telemetry.finish(request_id, method="POST", route=way.scope["path"], status=200, seconds=seconds)
+
+    async def _in_a_thread(self, way: "_Way") -> None:
+        """Answers by the bridge; where too much waits for it already, with a problem that says when to come back."""
+        if not self._bridge.is_full:
+            await self._bridge(way.scope, way.receive, way.send)
+            return
+        error, request_id = Overloaded("the queue of this process"), new_id()
+        body = orjson.dumps({**document_of(error), "instance": way.scope["path"]})
+        said = {
+            "content-type": MEDIA_TYPE,
+            "content-length": str(len(body)),
+            "retry-after": str(error.retry_after_seconds),
+            "x-request-id": request_id,
+        }
+        headers = [(name.encode(), value.encode()) for name, value in said.items()]
+        await way.send({"type": "http.response.start", "status": HTTPStatus.TOO_MANY_REQUESTS, "headers": headers})
+        await way.send({"type": "http.response.body", "body": body})
+        self._telemetry.finish(
+            request_id,
+            method=way.scope["method"],
+            route="none",
+            status=HTTPStatus.TOO_MANY_REQUESTS,
+            seconds=0.0,
+            problem=error.code,
+        )
 
 
 class _Way(NamedTuple):

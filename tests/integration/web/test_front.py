@@ -15,6 +15,7 @@ from lamella.services.guarding import PROOFS
 from lamella.services.keys import CACHE_SECONDS
 from lamella.web.app import create_app
 from lamella.web.asgi import front
+from lamella.web.bridge import Bridge
 from lamella.web.front import MOST_BYTES
 from lamella.web.wiring import pollers_of
 
@@ -246,6 +247,19 @@ def test_a_long_body_and_other_routes_run_in_threads(stand):
     assert call(stand.front, "GET", f"{PATH}?unit=ann", headers=stand.headers()).status == 200
     assert call(stand.front, "GET", "/nowhere").status == 404
     assert stand.at_once == 0
+
+
+def test_where_too_much_waits_for_a_thread_the_next_is_told_when_to_come_back(stand, monkeypatch):
+    monkeypatch.setattr(Bridge, "is_full", True)
+    refused = call(stand.front, "GET", "/v1/admin/experiments", headers=stand.headers())
+    assert (refused.status, refused.headers["retry-after"]) == (429, "1")
+    assert refused.headers["content-type"] == "application/problem+json"
+    assert orjson.loads(refused.body)["code"] == "overloaded"
+    assert stand.post(b'{"unit": "ann"}').status == 200
+    assert stand.post(b'{"unit": "ann"}', **FLASK).status == 429
+    assert stand.at_once == 1
+    text = stand.app.test_client().get("/metrics").text
+    assert 'lamella_requests_total{method="GET",route="none",status="429"} 1.0' in text
 
 
 def test_a_client_that_goes_away_in_the_middle_is_no_request(stand):

@@ -1,6 +1,7 @@
 """A WSGI application as an ASGI one."""
 
 import asyncio
+import itertools
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -9,8 +10,8 @@ from wsgiref.validate import validator
 import pytest
 from flask import Flask, request
 
-from asgi_calls import call, scope_of
-from lamella.web.bridge import IN_MEMORY_BYTES, Bridge
+from asgi_calls import ask, call, scope_of
+from lamella.web.bridge import IN_MEMORY_BYTES, UNDER_WAY_FOR_EACH_THREAD, Bridge
 
 LONG = b"0123456789abcdef" * (IN_MEMORY_BYTES // 16 + 1)
 
@@ -135,24 +136,89 @@ def test_a_body_over_the_limit_is_refused_before_it_is_read() -> None:
         assert call(bridged(app), "POST", "/", b"x" * size).status == 413
 
 
-def test_a_body_that_does_not_come_on_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lamella.web.bridge.SILENCE_SECONDS", 0.01)
-    read: list[bytes] = []
-
-    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
-        read.append(environ["wsgi.input"].read())
-        start_response("200 OK", [])
-        return []
+def test_a_long_body_that_does_not_come_on_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lamella.web.bridge.PATIENCE_SECONDS", 0.01)
+    echo, sent = Echo(), list[object]()
 
     async def silent() -> dict[str, Any]:
         await asyncio.sleep(60)
         raise AssertionError
 
-    sent: list[object] = []
-
     async def send(message: object) -> None:
         sent.append(message)
 
-    scope = scope_of("POST", "/", [], length=IN_MEMORY_BYTES + 1)
-    asyncio.run(bridged(app)(scope, silent, send))
-    assert (read, sent) == ([], [])
+    asyncio.run(bridged(echo)(scope_of("POST", "/", [], length=IN_MEMORY_BYTES + 1), silent, send))
+    assert sent == []
+
+
+@pytest.mark.parametrize(("size", "status"), [(1, 0), (20_000, 0), (40_000, 201)])
+def test_a_long_body_is_given_up_where_it_comes_slower_than_is_allowed(size: int, status: int) -> None:
+    bridge = Bridge(Echo(), threads=2, monotonic=itertools.count().__next__)  # a second passes with each piece
+    parts = [b"x" * size] * 100
+    headers = {"Content-Length": str(IN_MEMORY_BYTES + 1)}
+    scope = scope_of("POST", "/", headers.items())
+    assert asyncio.run(ask(bridge, scope, parts)).status == status
+
+
+class Sender:
+    """A client that sends the parts of a body when it is told to, and hears the answer."""
+
+    def __init__(self, bridge: Bridge, *, length: int | None) -> None:
+        self.parts: asyncio.Queue[tuple[bytes, bool]] = asyncio.Queue()
+        self.sent: list[Any] = []
+        headers = [("Transfer-Encoding", "chunked")] if length is None else []
+        self.task = asyncio.create_task(
+            bridge(scope_of("POST", "/", headers, length=length), self._receive, self._send)
+        )
+
+    async def _receive(self) -> dict[str, Any]:
+        body, is_last = await self.parts.get()
+        return {"type": "http.request", "body": body, "more_body": not is_last}
+
+    async def _send(self, message: Any) -> None:
+        self.sent.append(message)
+
+    async def end(self, last: bytes) -> bytes:
+        self.parts.put_nowait((last, True))
+        await self.task
+        return b"".join(each.get("body", b"") for each in self.sent)
+
+
+@pytest.mark.parametrize("length", [None, 10])
+def test_who_sends_a_short_body_slowly_holds_no_thread(length: int | None) -> None:
+    async def run() -> None:
+        bridge = Bridge(Echo(), threads=1)
+        slow = [Sender(bridge, length=length) for _ in range(5)]
+        for each in slow:
+            each.parts.put_nowait((b"01234", False))
+        assert await Sender(bridge, length=3).end(b"abc") == b"abc"
+        assert [await each.end(b"56789") for each in slow] == [b"0123456789"] * 5
+
+    asyncio.run(run())
+
+
+def test_who_sends_long_bodies_slowly_holds_half_of_the_threads() -> None:
+    async def run() -> None:
+        bridge, long = Bridge(Echo(), threads=2), IN_MEMORY_BYTES + 1
+        slow = [Sender(bridge, length=length) for length in (long, None, long)]
+        for each in slow:
+            each.parts.put_nowait((b"x" * (long - 1), False))
+        for _ in range(20):
+            assert await Sender(bridge, length=3).end(b"abc") == b"abc"
+        assert [len(await each.end(b"y")) for each in slow] == [long] * 3
+
+    asyncio.run(run())
+
+
+def test_it_says_when_too_much_is_under_way() -> None:
+    async def run() -> None:
+        bridge = Bridge(Echo(), threads=1)
+        waiting = [Sender(bridge, length=3) for _ in range(UNDER_WAY_FOR_EACH_THREAD)]
+        assert not bridge.is_full
+        await asyncio.sleep(0)
+        assert bridge.is_full
+        assert await waiting[0].end(b"abc") == b"abc"
+        assert not bridge.is_full
+        assert [await each.end(b"abc") for each in waiting[1:]] == [b"abc"] * (UNDER_WAY_FOR_EACH_THREAD - 1)
+
+    asyncio.run(run())
