@@ -48,6 +48,10 @@ PROGRAM = textwrap.dedent("""
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": said})
 
+    from lamella.cli.processes import Pauses
+
+    if "PAUSE" in os.environ:
+        Pauses.are_over = lambda self, now: not pathlib.Path(os.environ["PAUSE"]).exists()
     lamella.web.asgi.create = lambda: application
     from lamella.cli.serving import serve
     from lamella.config import Settings
@@ -65,15 +69,15 @@ class Web:
     def __init__(self, process: "subprocess.Popen[bytes]", port: int) -> None:
         self.process, self.port = process, port
 
-    def ask(self, path: str = "/") -> list[object]:
+    def ask(self, path: str = "/", seconds: float = PATIENCE_SECONDS) -> list[object]:
         """Its answer, over a connection of its own."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=PATIENCE_SECONDS) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=seconds) as answer:
             return json.loads(answer.read())
 
-    def pid(self) -> int:
+    def pid(self, seconds: float = PATIENCE_SECONDS) -> int:
         """The worker that answered; 0 where none did."""
         try:
-            return int(str(self.ask()[0]))
+            return int(str(self.ask(seconds=seconds)[0]))
         except OSError:
             return 0
 
@@ -142,6 +146,26 @@ def test_a_worker_that_crashes_again_and_again_is_replaced_with_pauses_and_in_th
         wait_until(lambda: served.pid() not in {0, *killed}, PATIENCE_SECONDS)
         # It cannot be earlier, however fast the machine is.
         assert time.monotonic() - began > 1
+
+
+def test_while_nobody_is_started_in_place_of_a_worker_the_others_get_its_connections(
+    tmp_path: Path, free_port: int, wait_until: Wait
+) -> None:
+    pause = tmp_path / "pause"
+    with web(tmp_path / "web", free_port, 2, PAUSE=str(pause)) as served:
+        workers: set[int] = set()
+        wait_until(lambda: workers.add(served.pid()) or len(workers - {0}) == 2, PATIENCE_SECONDS)
+        pause.touch()
+        killed, left = sorted(workers - {0})
+        os.kill(killed, signal.SIGKILL)
+        # Connections that the kernel had put in its queue by then are lost with it.
+        wait_until(lambda: [served.pid(1) for _ in range(8)] == [left] * 8, PATIENCE_SECONDS)
+        assert {served.pid() for _ in range(40)} == {left}
+        pause.unlink()
+        again: set[int] = set()
+        wait_until(lambda: again.add(served.pid()) or len(again - {0}) == 2, PATIENCE_SECONDS)
+        assert left in again
+        assert killed not in again
 
 
 def test_workers_have_the_code_of_their_parent_and_set_it_apart(

@@ -78,12 +78,25 @@ class Parent(arbiter.Arbiter):  # type: ignore[misc] # as above
 
         Among several the kernel spreads connections; one at which all wait gives most of them to one worker.
         """
+        self.LISTENERS: list[Any] = []
+        self._listen()
+        super().start()
+
+    def _listen(self) -> None:
+        """Opens the listening sockets that are missing."""
         count = self.cfg.workers if _ON_LINUX else 1
         self.cfg.set("reuse_port", count > 1)
-        self.LISTENERS = [listener for _ in range(count) for listener in sock.create_sockets(self.cfg, self.log)]
+        while len(self.LISTENERS) < count:
+            self.LISTENERS += sock.create_sockets(self.cfg, self.log)
         # To gunicorn it means that workers listen for themselves.
         self.cfg.set("reuse_port", False)  # noqa: FBT003 - gunicorn's signature
-        super().start()
+
+    def _leave_to_others(self) -> None:
+        """Closes what nobody listens on, where somebody else does: connections then go there, and wait for nobody."""
+        taken = [worker.listener for worker in self.WORKERS.values()]
+        for listener in [each for each in self.LISTENERS if each not in taken] if taken else ():
+            self.LISTENERS.remove(listener)
+            listener.close()
 
     def signal(self, sig: int, frame: FrameType | None) -> None:
         """Gunicorn lets no request end after SIGINT; Ctrl-C is no reason to lose one."""
@@ -102,6 +115,8 @@ class Parent(arbiter.Arbiter):  # type: ignore[misc] # as above
         """Starts those that are missing, unless it is too early; the parent's loop asks again each second."""
         if self.pauses.are_over(time.monotonic()):
             super().spawn_workers()
+        else:
+            self._leave_to_others()
 
     def kill_worker(self, pid: int, sig: int) -> None:
         """What a worker is told to do is no failure of its own."""
@@ -111,6 +126,7 @@ class Parent(arbiter.Arbiter):  # type: ignore[misc] # as above
 
     def spawn_worker(self) -> int:
         """The worker's pid. The worker itself ends here, and does not clean up what is its parent's."""
+        self._listen()
         parent = os.getpid()
         try:
             return int(super().spawn_worker())
