@@ -203,7 +203,12 @@ class Keys:
         """Every key that is not revoked, by name."""
         return self._store.names()
 
-    def still_valid(self, principal: Principal) -> bool:
-        """Whether a key of this name and role exists: for sessions, which hold no key. Asks the store."""
-        held = [each for each in self._store.names() if (each.name, each.role) == (principal.name, principal.role)]
-        return any(each.expires_at is None or each.expires_at > self._clock.now() for each in held)
+    def holder_of(self, digest: bytes) -> Principal:
+        """Whose key has this digest: for sessions, which hold no key. A new key of the same name has another.
+
+        Asks the store each time. Raises Unauthenticated if the key is unknown, revoked or expired.
+        """
+        holder = self._store.find(digest)
+        if holder is None:
+            raise Unauthenticated("the session's key is unknown or revoked; log in with another one")
+        return self._in_time(holder)

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from flask import Flask, g, request, session
 
 from lamella.errors import Forbidden, Unauthenticated
-from lamella.services.keys import COLLECTOR, Keys, require
+from lamella.services.keys import COLLECTOR, Keys, digest_of, require
 from lamella.services.ports import Principal
 
 P = ParamSpec("P")
@@ -28,6 +28,9 @@ _SCOPE: Final = "lamella_scope"
 _IN_QUERY: Final = "lamella_key_in_query"
 Scope: TypeAlias = Callable[[Principal, Mapping[str, Any]], None]
 """Checks the caller's projects against the path's values. Raises Forbidden."""
+
+_EVERYBODY: Final = Principal(name="", role="viewer")
+"""Who reads the pages where they are open to everybody."""
 
 _FRAMEWORK_ROUTES: Final = frozenset({"static", "openapi.spec"})
 _BEARER: Final = "Bearer "
@@ -47,8 +50,8 @@ def needs(
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """A decorator that lets callers of this role or higher in; PUBLIC asks for no key, PAGES for a log-in.
 
-    In the admin API, `scope` holds a key that is limited to some projects to those. With `is_key_in_query` the key of a
-    collector, who can only send events, may also stand in the query as `key`: a beacon has no headers.
+    In the admin API and on pages, `scope` holds a key that is limited to some projects to those. With `is_key_in_query`
+    the key of a collector, who can only send events, may also stand in the query as `key`: a beacon has no headers.
     """
 
     def mark(view: Callable[P, R]) -> Callable[P, R]:
@@ -84,32 +87,38 @@ def install_auth(app: Flask, keys: Keys, *, host: str) -> None:
         wanted = access.get(request.endpoint or "")
         if wanted is None or wanted == PUBLIC:
             return
-        if wanted == PAGES:
-            _check_page(keys, is_open=bound_to_loopback and is_loopback(_called_name()))
-            return
         view = app.view_functions[request.endpoint or ""]
-        has_query_key = "Authorization" not in request.headers and "key" in request.args
-        is_collecting = has_query_key and getattr(view, _IN_QUERY, False)
-        g.principal = _collector(keys) if is_collecting else keys.verify(_sent_key())
-        require(g.principal, wanted)
-        if request.path.startswith(ADMIN):
+        if wanted == PAGES:
+            is_open = bound_to_loopback and is_loopback(_called_name())
+            g.principal = _EVERYBODY if is_open else _session_holder(keys)
+        else:
+            has_query_key = "Authorization" not in request.headers and "key" in request.args
+            is_collecting = has_query_key and getattr(view, _IN_QUERY, False)
+            g.principal = _collector(keys) if is_collecting else keys.verify(_sent_key())
+            require(g.principal, wanted)
+        if wanted == PAGES or request.path.startswith(ADMIN):
             scope: Scope = getattr(view, _SCOPE, whole_installation)
             scope(g.principal, request.view_args or {})
 
 
 def principal() -> Principal:
-    """Who calls: only where the view needs a role."""
+    """Who calls: only where the view needs a role or a log-in."""
     caller: Principal = g.principal
     return caller
 
 
 def log_in(keys: Keys, key: str) -> None:
-    """Opens a session for the key's holder. Raises Unauthenticated or Forbidden."""
-    holder = keys.verify(key.strip())
+    """Opens a session for the key's holder. Raises Unauthenticated or Forbidden.
+
+    The session keeps the digest, which tells this key from a later one of its name and leads nobody to the key.
+    """
+    key = key.strip()
+    holder = keys.verify(key)
     require(holder, "viewer")
     session.clear()
     session.permanent = True
     session["name"], session["role"] = holder.name, holder.role
+    session["digest"] = digest_of(key).hex()
 
 
 def is_loopback(host: str) -> bool:
@@ -160,13 +169,17 @@ def _collector(keys: Keys) -> Principal:
     return holder
 
 
-def _check_page(keys: Keys, *, is_open: bool) -> None:
-    if is_open:
-        return
-    if "name" in session:
-        holder = Principal(name=session["name"], role=session["role"])
-        if keys.still_valid(holder):
-            require(holder, "viewer")
-            return
-        session.clear()
+def _session_holder(keys: Keys) -> Principal:
+    """Who logged in, as the store knows the key now.
+
+    Raises Unauthenticated, and ends the session where its key has ended.
+    """
+    if "digest" in session:
+        try:
+            holder = keys.holder_of(bytes.fromhex(session["digest"]))
+        except Unauthenticated:
+            session.clear()
+            raise
+        require(holder, "viewer")
+        return holder
     raise Unauthenticated("log in with a viewer's key to see this page")

@@ -57,8 +57,13 @@ def require_project(project: str) -> None:
 
 def require_whole(what: str) -> None:
     """Returns where the caller reaches every project. Raises Forbidden."""
-    if principal().projects is not None:
+    if not reaches_whole():
         raise _forbidden(principal(), what)
+
+
+def reaches_whole() -> bool:
+    """Whether the caller reaches every project."""
+    return principal().projects is None
 
 
 def reached_layers(configuration: Configuration) -> tuple[Layer, ...]:

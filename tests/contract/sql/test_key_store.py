@@ -1,5 +1,5 @@
 import hashlib
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -31,6 +31,14 @@ def test_a_revoked_key_is_unknown_and_its_name_is_free_again(stores):
     assert stores.keys.names() == [Principal(name="bob", role="viewer")]
     stores.keys.add(Principal(name="ann", role="client"), hashlib.sha256(b"three").digest(), at=AT)
     assert stores.keys.names()[0] == Principal(name="ann", role="client")
+    assert stores.keys.find(ONE) is None
+
+
+def test_a_key_is_found_with_its_projects_and_its_end(stores):
+    holder = Principal(name="ann", role="viewer", projects=("apps", "news"), expires_at=AT + timedelta(hours=1))
+    stores.keys.add(holder, ONE, at=AT)
+    assert stores.keys.find(ONE) == holder
+    assert stores.keys.names() == [holder]
 
 
 def test_revoking_an_unknown_name_says_so(stores):

@@ -1,9 +1,12 @@
 import re
 
 import pytest
+from apiflask import APIFlask
 
-from lamella.services.keys import ROLES
-from lamella.web.auth import PAGES, PUBLIC, access_of
+from lamella.errors import Forbidden
+from lamella.services.keys import ROLES, Keys, digest_of
+from lamella.testing.fakes import FakeClock, MemoryKeyStore
+from lamella.web.auth import PAGES, PUBLIC, access_of, install_auth, needs
 
 PUBLIC_ROUTES = {
     "/preview/<token>",
@@ -86,11 +89,22 @@ def test_a_revoked_key_is_refused_at_once(lab):
 
 
 def test_a_view_that_does_not_say_what_it_needs_stops_the_application(make):
-    from apiflask import APIFlask
-
-    from lamella.web.auth import install_auth
-
     app = APIFlask("silent", docs_path=None, spec_path=None, static_folder=None)
     app.add_url_rule("/silent", view_func=lambda: "hello", endpoint="silent")
     with pytest.raises(ValueError, match="silent"):
         install_auth(app, make().services.keys, host="127.0.0.1")
+
+
+def test_a_page_that_does_not_say_its_scope_is_for_keys_that_reach_every_project():
+    keys = Keys(MemoryKeyStore(), FakeClock())
+    app = APIFlask("silent", docs_path=None, spec_path=None, static_folder=None)
+    app.secret_key = "secret"
+    app.add_url_rule("/page", view_func=needs(PAGES)(lambda: "hello"), endpoint="page")
+    app.register_error_handler(Forbidden, lambda error: (str(error), 403))
+    install_auth(app, keys, host="0.0.0.0")
+    for name, projects, status in (("all", None, 200), ("team", ["news"], 403)):
+        digest = digest_of(keys.create(name, "admin", projects=projects))
+        client = app.test_client()
+        with client.session_transaction() as session:
+            session["digest"] = digest.hex()
+        assert client.get("/page").status_code == status

@@ -1,15 +1,50 @@
 import re
+from datetime import timedelta
 
 import pytest
 
+from insight_samples import VERSION, topical_model
 from lamella.config import Settings
 from lamella.testing.fakes import START
 from lamella.web.app import SESSION_HOURS
+from lamella.web.auth import PAGES, access_of
+
+NEWS = {
+    "key": "news-size",
+    "layer": "news",
+    "ranges": [{"start": 0, "stop": 10_000}],
+    "variants": [
+        {"key": "ten", "weight": 1, "is_control": True, "values": {"news.size": 10}},
+        {"key": "twenty", "weight": 1, "values": {"news.size": 20}},
+    ],
+    "plan": {"primary_metric": "ctr"},
+}
+TWINS = {
+    "/": "/v1/admin/experiments",
+    "/experiments/<key>": "/v1/admin/experiments/<key>",
+    "/models": "/v1/admin/models",
+    "/models/<key>": "/v1/admin/models/<key>/insight",
+}
+"""The route of the admin API that shows what a page shows."""
 
 
 @pytest.fixture
 def guarded(make):
     return make(settings=Settings(host="0.0.0.0"))
+
+
+@pytest.fixture
+def shared(guarded, report_document):
+    """Projects `default` with the experiment ranking-mf and its report, and `news` with news-size; a model, a run."""
+    size = {"key": "news.size", "type": "integer", "default": 10, "layer": "news"}
+    assert guarded.call("POST", "/v1/admin/layers", json={"key": "news", "project": "news"}).status_code == 201
+    assert guarded.call("POST", "/v1/admin/parameters", json=size).status_code == 201
+    assert guarded.call("POST", "/v1/admin/experiments", json=NEWS).status_code == 201
+    assert guarded.call("POST", "/v1/admin/trainings", json={"kind": "mf", "name": "asked"}).status_code == 202
+    guarded.services.analysis.save_report("ranking-mf", 1, START, report_document)
+    guarded.services.models.add(VERSION)
+    guarded.files.models["mf@3"] = topical_model()
+    return guarded
 
 
 def log_in(client, key, target="/"):
@@ -35,11 +70,14 @@ def test_elsewhere_every_page_sends_people_to_the_login_and_back(guarded):
 
 
 def test_the_session_cookie_is_signed_http_only_strict_and_holds_no_key(guarded):
-    cookie = log_in(guarded.client(), guarded.keys["viewer"]).headers["Set-Cookie"]
+    client = guarded.client()
+    cookie = log_in(client, guarded.keys["viewer"]).headers["Set-Cookie"]
     assert "HttpOnly" in cookie
     assert "SameSite=Strict" in cookie
     assert "Expires=" in cookie
     assert guarded.keys["viewer"] not in cookie
+    with client.session_transaction() as session:
+        assert guarded.keys["viewer"] not in repr(dict(session))
     assert SESSION_HOURS == 12
 
 
@@ -70,6 +108,80 @@ def test_a_session_ends_with_its_key_and_with_a_log_out(guarded):
     assert client.get("/").status_code == 200
     guarded.services.keys.revoke("experimenter")
     assert client.get("/").status_code == 303
+
+
+def test_a_session_stays_ended_when_a_new_key_has_the_name_of_its_own(guarded):
+    client, keys = guarded.client(), guarded.services.keys
+    log_in(client, guarded.keys["viewer"])
+    stolen = client.get_cookie("lamella_session").value
+    keys.revoke("viewer")
+    key = keys.create("viewer", "viewer")
+    assert client.get("/").status_code == 303
+    client.set_cookie("lamella_session", stolen)
+    assert client.get("/").status_code == 303
+    log_in(client, key)
+    assert client.get("/").status_code == 200
+
+
+def test_a_session_ends_when_its_key_expires(guarded):
+    client, clock = guarded.client(), guarded.services.clock
+    log_in(client, guarded.services.keys.create("guest", "viewer", expires_at=clock.now() + timedelta(hours=1)))
+    assert client.get("/").status_code == 200
+    clock.move(timedelta(hours=1))
+    assert client.get("/").status_code == 303
+
+
+def test_a_session_that_names_no_key_opens_nothing(guarded):
+    client = guarded.client()
+    with client.session_transaction() as session:
+        session["name"], session["role"] = "admin", "admin"
+    assert client.get("/").status_code == 303
+
+
+@pytest.mark.parametrize("role", ["viewer", "experimenter", "admin"])
+def test_every_page_refuses_a_limited_key_where_the_admin_api_does(shared, role):
+    key = shared.services.keys.create("team", role, projects=["news"])
+    client, bearer = shared.client(), {"Authorization": f"Bearer {key}"}
+    log_in(client, key)
+    rules = shared.app.url_map.iter_rules()
+    assert {rule.rule for rule in rules if access_of(shared.app, rule.endpoint) == PAGES} == set(TWINS)
+    statuses = {}
+    for page, twin in TWINS.items():
+        for name in ("news-size", "ranking-mf", "mf@3", "nothing"):
+            answer = client.get(page.replace("<key>", name))
+            assert answer.status_code == client.get(twin.replace("<key>", name), headers=bearer).status_code
+            assert answer.mimetype == "text/html"
+            statuses[page, name] = answer.status_code
+    assert [name for (_, name), status in statuses.items() if status == 403] == ["ranking-mf"]
+    assert statuses["/experiments/<key>", "news-size"] == statuses["/models/<key>", "mf@3"] == 200
+    assert statuses["/experiments/<key>", "nothing"] == 404
+
+
+def test_a_limited_key_sees_the_experiments_of_its_projects_and_no_trainings(shared):
+    limited, viewer = shared.client(), shared.client()
+    log_in(limited, shared.services.keys.create("team", "viewer", projects=["news"]))
+    log_in(viewer, shared.keys["viewer"])
+    listed, models = limited.get("/").get_data(as_text=True), limited.get("/models").get_data(as_text=True)
+    assert "news-size" in listed
+    assert "ranking" not in listed
+    assert "mf@3" in models
+    assert "asked" not in models
+    refused = limited.get("/experiments/ranking-mf").get_data(as_text=True)
+    assert "reaches project news only" in refused
+    assert "<article" not in refused
+    all_listed = viewer.get("/").get_data(as_text=True)
+    assert "news-size" in all_listed
+    assert "ranking-mf" in all_listed
+    assert "asked" in viewer.get("/models").get_data(as_text=True)
+    assert "<article" in viewer.get("/experiments/ranking-mf").get_data(as_text=True)
+
+
+def test_where_the_pages_are_open_they_show_every_project(lab):
+    assert lab.call("POST", "/v1/admin/layers", json={"key": "news", "project": "news"}).status_code == 201
+    lab.call("POST", "/v1/admin/trainings", json={"kind": "mf", "name": "asked"})
+    assert "ranking-mf" in lab.client().get("/").get_data(as_text=True)
+    assert lab.client().get("/experiments/ranking-mf").status_code == 200
+    assert "asked" in lab.client().get("/models").get_data(as_text=True)
 
 
 @pytest.mark.parametrize(

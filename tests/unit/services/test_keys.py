@@ -213,13 +213,33 @@ def test_forbidden_names_the_role_that_is_needed():
         require(Principal(name="ann", role="viewer"), "admin")
 
 
-def test_a_session_ends_with_its_key(keys):
-    keys.create("ann", "viewer")
-    holder = Principal(name="ann", role="viewer")
-    assert keys.still_valid(holder)
-    assert not keys.still_valid(Principal(name="ann", role="admin"))
-    keys.revoke("ann")
-    assert not keys.still_valid(holder)
+def test_the_digest_in_a_session_leads_to_the_holder_with_projects_and_expiry(keys):
+    ends = keys._clock.now() + timedelta(hours=1)
+    digest = digest_of(keys.create("ann", "viewer", projects=["news"], expires_at=ends))
+    assert keys.holder_of(digest) == Principal(name="ann", role="viewer", projects=("news",), expires_at=ends)
+    with pytest.raises(Unauthenticated, match="unknown or revoked"):
+        keys.holder_of(digest_of(make_key()))
+
+
+def test_a_session_ends_with_its_key_and_stays_so_when_another_has_the_name(keys, store):
+    leaked = digest_of(keys.create("ann", "viewer"))
+    assert keys.holder_of(leaked).name == "ann"
+    # Another process, to whom this one says nothing.
+    Keys(store, FakeClock()).revoke("ann")
+    with pytest.raises(Unauthenticated, match="unknown or revoked"):
+        keys.holder_of(leaked)
+    new = digest_of(keys.create("ann", "viewer"))
+    with pytest.raises(Unauthenticated, match="unknown or revoked"):
+        keys.holder_of(leaked)
+    assert keys.holder_of(new).name == "ann"
+
+
+def test_a_session_ends_when_its_key_expires(keys):
+    digest = digest_of(keys.create("ann", "viewer", expires_at=keys._clock.now() + timedelta(hours=1)))
+    assert keys.holder_of(digest).name == "ann"
+    keys._clock.move(timedelta(hours=1))
+    with pytest.raises(Unauthenticated, match="expired"):
+        keys.holder_of(digest)
 
 
 class Away:

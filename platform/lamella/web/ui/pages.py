@@ -17,6 +17,7 @@ from lamella.experiments.selection import experiment_of
 from lamella.services.insight import Wanted
 from lamella.web.auth import PAGES, PUBLIC, log_in, needs
 from lamella.web.problems import TITLES, status_of
+from lamella.web.scopes import of_experiment, own_scope, reached_layers, reaches_whole
 from lamella.web.ui.texts import LANGUAGES, translate
 from lamella.web.wiring import services
 
@@ -53,15 +54,16 @@ class Row:
 
 
 @blueprint.get("/")
-@needs(PAGES)
+@needs(PAGES, scope=own_scope)
 def experiments() -> ResponseReturnValue:
     """The list of experiments."""
-    found = services().configuration.load().experiments
-    return render_template("experiments.html", rows=[_row(each) for each in found])
+    now = services().configuration.load()
+    reached = {each.key for each in reached_layers(now)}
+    return render_template("experiments.html", rows=[_row(each) for each in now.experiments if each.layer in reached])
 
 
 @blueprint.get("/experiments/<key>")
-@needs(PAGES)
+@needs(PAGES, scope=of_experiment)
 def experiment(key: str) -> ResponseReturnValue:
     """The report of one experiment."""
     from lamella.reporting.html import render_report
@@ -77,14 +79,15 @@ def experiment(key: str) -> ResponseReturnValue:
 
 
 @blueprint.get("/models")
-@needs(PAGES)
+@needs(PAGES, scope=own_scope)
 def models() -> ResponseReturnValue:
-    """The published models and the trainings."""
-    return render_template("models.html", versions=services().models.all(), runs=services().trainings.all(limit=20))
+    """The published models and the trainings, which concern the whole installation."""
+    runs = services().trainings.all(limit=20) if reaches_whole() else ()
+    return render_template("models.html", versions=services().models.all(), runs=runs)
 
 
 @blueprint.get("/models/<key>")
-@needs(PAGES)
+@needs(PAGES, scope=own_scope)
 def model(key: str) -> ResponseReturnValue:
     """What one model version looks like inside."""
     from lamella.reporting.insight import render_insight
