@@ -5,11 +5,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from prometheus_client import CollectorRegistry
 
 from lamella.adapters.disk.journal import DiskJournal
+from lamella.adapters.disk.leftovers import Leftovers
 from lamella.adapters.redis.channel import Channel
 from lamella.adapters.sql.receipts import SqlReceipts
 from lamella.bootstrap.connections import check_broker, task_queue
@@ -42,7 +43,7 @@ from lamella.services.ids import new_id
 from lamella.services.insight import Eyes, Insight
 from lamella.services.keys import Keys
 from lamella.services.model_ports import Catalogue, ModelCatalogue, TaskQueue, TrainingRuns
-from lamella.services.ports import AnalysisStore, Clock, ConfigurationStore, GroupJournal, RecordStore
+from lamella.services.ports import AnalysisStore, Clock, ConfigurationStore, GroupJournal, Journal, RecordStore
 from lamella.services.previewing import Previews
 from lamella.services.quarantine import Quarantine
 from lamella.services.recommending import Recommending
@@ -154,14 +155,73 @@ class Services:
     metrics: CollectorRegistry = field(default_factory=CollectorRegistry)
 
 
-def web_services(settings: Settings) -> Services:
-    """The use cases over the store, the models and the broker of the settings; each connects at its first use.
+class _Shared(NamedTuple):
+    """What several use cases hold together."""
 
-    Raises BrokerUnavailable where no broker is named anywhere.
-    """
+    journal: Journal
+    leftovers: Leftovers
+    registry: Registry
+    configuring: Configuring
+    staging: Staging
+    canaries: Canaries
+    shadowing: Shadowing
+    host: ModelHost
+    snapshots: SnapshotHolder
+    previews: Previews
+    remembering: Remembering
+    exposing: Exposing
+
+
+def web_services(settings: Settings) -> Services:
+    """The use cases of a web process; each connects at its first use. Raises BrokerUnavailable where none is named."""
     found = stores(settings, pool_size=settings.web_threads + 1)
-    journal, leftovers = journal_of(settings, found), leftovers_of(settings, found)
-    registry = registry_of(settings, found.models)
+    shared = _shared(settings, found)
+    journal, registry, snapshots = shared.journal, shared.registry, shared.snapshots
+    return Services(
+        settings=settings,
+        clock=found.clock,
+        snapshots=snapshots,
+        assigning=Assigning(snapshots, shared.remembering, shared.previews),
+        previews=shared.previews,
+        recommending=_recommending(settings, found, shared),
+        recording=_recording(settings, found, shared),
+        exposing=shared.exposing,
+        configuring=shared.configuring,
+        keys=Keys(found.keys, found.clock),
+        configuration=found.configuration,
+        record=found.record,
+        analysis=found.analysis,
+        catalogue=found.catalogue,
+        models=found.models,
+        trainings=found.trainings,
+        staging=shared.staging,
+        canaries=shared.canaries,
+        shadowing=shared.shadowing,
+        shadows=found.shadows,
+        insight=Insight(found.models, found.catalogue, later(partial(_eyes, registry))),
+        trainer=later(partial(_trainer, registry)),
+        uploads=later(partial(uploads_of, settings, registry)),
+        manifests=registry,
+        tasks=task_queue(settings),
+        audit=found.audit,
+        idempotency=Idempotency(found.answers, found.clock),
+        webhooks=Webhooks(found.webhooks, found.clock),
+        changes=_changes(settings, found, shared.configuring),
+        units=units(found, shared.leftovers),
+        flags=found.flags,
+        quarantine=found.quarantine,
+        old_facts=found.old_facts,
+        segments=SegmentsElsewhere(settings),
+        host=shared.host,
+        left=shared.leftovers,
+        groups=journal if isinstance(journal, DiskJournal) else None,
+        announcements=Channel(settings.redis_url) if settings.redis_url else None,
+        readiness=_readiness(settings, found, snapshots),
+    )
+
+
+def _shared(settings: Settings, found: Stores) -> _Shared:
+    journal, registry = journal_of(settings, found), registry_of(settings, found.models)
     foreseeing = Foreseeing(found.analysis, found.clock)
     configuring = Configuring(found.configuration, found.clock, METRICS, foreseeing=foreseeing)
     staging = Staging(found.models, found.configuration, configuring, found.clock)
@@ -176,70 +236,59 @@ def web_services(settings: Settings) -> Services:
         followers=(shadowing,),
     )
     snapshots = SnapshotHolder(WarmConfiguration(found.configuration, host), found.clock)
-    previews, remembering = Previews(found.secrets, found.clock), Remembering(found.sticky)
-    late = timedelta(hours=settings.late_event_hours)
-    exposing = Exposing(snapshots, journal, found.clock, late=late, remembering=remembering)
-    return Services(
-        settings=settings,
-        clock=found.clock,
-        snapshots=snapshots,
-        assigning=Assigning(snapshots, remembering, previews),
-        previews=previews,
-        recommending=Recommending(
-            snapshots=snapshots,
-            cascade=Cascade(
-                host, deadline_seconds=settings.stage_deadline_ms / 1000, canaries=canaries, shadowing=shadowing
-            ),
-            journal=journal,
-            clock=found.clock,
-            new_id=new_id,
-            histories=Histories(found.histories),
-            remembering=remembering,
-            previews=previews,
-        ),
-        recording=Recording(
-            journal, found.clock, late=late, receipts=SqlReceipts(found.engine), exposures=exposing.reader
-        ),
-        exposing=exposing,
+    remembering = Remembering(found.sticky)
+    return _Shared(
+        journal=journal,
+        leftovers=leftovers_of(settings, found),
+        registry=registry,
         configuring=configuring,
-        keys=Keys(found.keys, found.clock),
-        configuration=found.configuration,
-        record=found.record,
-        analysis=found.analysis,
-        catalogue=found.catalogue,
-        models=found.models,
-        trainings=found.trainings,
         staging=staging,
         canaries=canaries,
         shadowing=shadowing,
-        shadows=found.shadows,
-        insight=Insight(found.models, found.catalogue, later(partial(_eyes, registry))),
-        trainer=later(partial(_trainer, registry)),
-        uploads=later(partial(uploads_of, settings, registry)),
-        manifests=registry,
-        tasks=task_queue(settings),
-        audit=found.audit,
-        idempotency=Idempotency(found.answers, found.clock),
-        webhooks=Webhooks(found.webhooks, found.clock),
-        changes=Changes(
-            found.configuration,
-            configuring,
-            found.proposals,
-            found.clock,
-            METRICS,
-            approvals_required=settings.approvals_required,
-        ),
-        units=units(found, leftovers),
-        flags=found.flags,
-        quarantine=found.quarantine,
-        old_facts=found.old_facts,
-        segments=SegmentsElsewhere(settings),
         host=host,
-        left=leftovers,
-        groups=journal if isinstance(journal, DiskJournal) else None,
-        announcements=Channel(settings.redis_url) if settings.redis_url else None,
-        readiness=_readiness(settings, found, snapshots),
+        snapshots=snapshots,
+        previews=Previews(found.secrets, found.clock),
+        remembering=remembering,
+        exposing=Exposing(snapshots, journal, found.clock, late=_late(settings), remembering=remembering),
     )
+
+
+def _recommending(settings: Settings, found: Stores, shared: _Shared) -> Recommending:
+    return Recommending(
+        snapshots=shared.snapshots,
+        cascade=Cascade(
+            shared.host,
+            deadline_seconds=settings.stage_deadline_ms / 1000,
+            canaries=shared.canaries,
+            shadowing=shared.shadowing,
+        ),
+        journal=shared.journal,
+        clock=found.clock,
+        new_id=new_id,
+        histories=Histories(found.histories),
+        remembering=shared.remembering,
+        previews=shared.previews,
+    )
+
+
+def _recording(settings: Settings, found: Stores, shared: _Shared) -> Recording:
+    receipts, exposures = SqlReceipts(found.engine), shared.exposing.reader
+    return Recording(shared.journal, found.clock, late=_late(settings), receipts=receipts, exposures=exposures)
+
+
+def _changes(settings: Settings, found: Stores, configuring: Configuring) -> Changes:
+    return Changes(
+        found.configuration,
+        configuring,
+        found.proposals,
+        found.clock,
+        METRICS,
+        approvals_required=settings.approvals_required,
+    )
+
+
+def _late(settings: Settings) -> timedelta:
+    return timedelta(hours=settings.late_event_hours)
 
 
 def _eyes(registry: Registry) -> Eyes:

@@ -31,7 +31,6 @@ BARRED: Final = frozenset(
 """Operators that need not end, or answer differently each time."""
 _PROBE_USERS: Final = 16
 _PROBE_ITEMS: Final = 64
-_MOST_CELLS: Final = 4_000_000
 
 
 def network_of_upload(content: bytes, rows: TableRows) -> OnnxNetwork:

@@ -11,7 +11,7 @@ from lamella.experiments.model import AnalysisPlan, Experiment, Json, Phase, Sta
 from lamella.experiments.selection import experiment_of
 from lamella.metrics.definitions import METRICS, Metric, find_metric, needed_columns
 from lamella.services.checking import checks
-from lamella.services.comparing import EstimatesBy, compare, roles
+from lamella.services.comparing import EarlierBy, EstimatesBy, MomentsBy, Reading, Role, compare, roles
 from lamella.services.concluding import conclude
 from lamella.services.exploring import explored
 from lamella.services.flagging import BOT, INTERNAL
@@ -21,7 +21,7 @@ from lamella.services.measure_ports import FactStore, Measured
 from lamella.services.measuring import catalogue, known_estimates, measured_for, planned, stretch_of
 from lamella.services.ports import AnalysisStore, ArmTotals, Clock, ConfigurationStore
 from lamella.services.record_ports import RecordCounts
-from lamella.services.schedule import data_until, standing
+from lamella.services.schedule import Standing, data_until, standing
 from lamella.services.subjects import Subject
 from lamella.services.tabulating import (
     check_document,
@@ -31,8 +31,9 @@ from lamella.services.tabulating import (
     variant_documents,
     verdict_document,
 )
+from lamella.stats.evidence import Check
 from lamella.stats.moments import Moments
-from lamella.stats.standard import Method
+from lamella.stats.standard import Method, Standard
 
 SCHEMA: Final = "lamella.report/1"
 
@@ -118,34 +119,14 @@ def build_report(
     stand = standing(plan, phase, previous, now, is_stopped=experiment.status in (Status.STOPPED, Status.ARCHIVED))
     arms = _arms(experiment, phase, totals, columns_of(plan, metrics))
     control = _control(experiment).key
-    treatments = {each.variant: each.moments for each in arms if each.variant != control}
-    own = next(each.moments for each in arms if each.variant == control)
     wanted, standard = roles(plan, metrics), stand.standard(plan.alpha)
     estimates = {**known_estimates(measured or {}, [each.variant for each in arms]), **(estimates or {})}
     moments = {key: each.moments for key, each in (measured or {}).items()}
-    readings = compare(
-        wanted,
-        own,
-        treatments,
-        standard,
-        correction=plan.correction,
-        with_covariates=plan.covariate_days > 0,
-        earlier=earlier_comparisons(previous) if stand.method is Method.ALWAYS_VALID else None,
-        estimates=estimates,
-        own=moments,
-        control_key=control,
-        beside=[METRICS[key] for key in plan.covariate_metrics if key in METRICS],
+    earlier = earlier_comparisons(previous) if stand.method is Method.ALWAYS_VALID else None
+    readings = _readings(
+        plan, wanted, arms, standard, control=control, earlier=earlier, estimates=estimates, moments=moments
     )
-    checked = checks(
-        arms,
-        phase.weights,
-        control=control,
-        primary=wanted[0].metric,
-        past=None if plan.primary_metric in METRICS else moments.get(plan.primary_metric, {}),
-        covariate_days=plan.covariate_days,
-        elapsed_days=stand.elapsed_days,
-        minimum_days=plan.minimum_days,
-    )
+    checked = _checked(plan, phase, arms, stand, control=control, primary=wanted[0].metric, moments=moments)
     conclusion = conclude(plan, readings, checked, stand)
     return {
         "schema": SCHEMA,
@@ -162,6 +143,56 @@ def build_report(
         "verdict": verdict_document(conclusion.verdict),
         "inputs": inputs_document(arms, measured, data_until(plan, phase, now)),
     }
+
+
+def _readings(
+    plan: AnalysisPlan,
+    wanted: Sequence[Role],
+    arms: Sequence[ArmTotals],
+    standard: Standard,
+    *,
+    control: str,
+    earlier: EarlierBy | None,
+    estimates: EstimatesBy,
+    moments: MomentsBy,
+) -> tuple[Reading, ...]:
+    """Every metric of every treatment beside control; see `compare`."""
+    return compare(
+        wanted,
+        next(each.moments for each in arms if each.variant == control),
+        {each.variant: each.moments for each in arms if each.variant != control},
+        standard,
+        correction=plan.correction,
+        with_covariates=plan.covariate_days > 0,
+        earlier=earlier,
+        estimates=estimates,
+        own=moments,
+        control_key=control,
+        beside=[METRICS[key] for key in plan.covariate_metrics if key in METRICS],
+    )
+
+
+def _checked(
+    plan: AnalysisPlan,
+    phase: Phase,
+    arms: Sequence[ArmTotals],
+    stand: Standing,
+    *,
+    control: str,
+    primary: Metric,
+    moments: MomentsBy,
+) -> tuple[Check, ...]:
+    """What has to hold before any verdict; see `checks`."""
+    return checks(
+        arms,
+        phase.weights,
+        control=control,
+        primary=primary,
+        past=None if plan.primary_metric in METRICS else moments.get(plan.primary_metric, {}),
+        covariate_days=plan.covariate_days,
+        elapsed_days=stand.elapsed_days,
+        minimum_days=plan.minimum_days,
+    )
 
 
 def _subject(experiment_key: str, configurations: ConfigurationStore) -> Subject:

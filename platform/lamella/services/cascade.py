@@ -1,7 +1,7 @@
 """The stages of one request: recall, rank, re-rank. Where a model does not answer another one does, and it counts."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final, NamedTuple, Protocol
@@ -9,9 +9,9 @@ from typing import Final, NamedTuple, Protocol
 from lamella.errors import LamellaError, ModelCorrupt, ModelFault, NotFound, Unavailable
 from lamella.services.canaries import Canaries
 from lamella.services.guarding import Call, Guard, LateModel, MustWait
-from lamella.services.model_ports import Reader, Recommender, Scored
+from lamella.services.model_ports import ModelVersion, Reader, Recommender, Scored
 from lamella.services.shadowing import Answered, Shadowing
-from lamella.services.stages import Stages, blend, stand_ins
+from lamella.services.stages import FALLBACK_KIND, Stages, blend, stand_ins, usual_model
 
 RECALL: Final = "recall"
 RANK: Final = "rank"
@@ -66,13 +66,17 @@ class Models(NamedTuple):
 
 
 class _Step(NamedTuple):
-    """One stage of one request: how a model is asked, and of what size the slate is."""
+    """One stage of one request: how a model is asked, and of what size the slate is.
+
+    Where no parameter names a model, `is_named` is False: that the usual one is missing is then no fallback.
+    """
 
     stage: str
     call: Call
     asked: Asked
     size: int
     may_wait: bool
+    is_named: bool = True
 
 
 class Cascade:
@@ -96,6 +100,7 @@ class Cascade:
         self._observer = observer or NoObserver()
         self._canaries, self._shadowing = canaries or Canaries(), shadowing or Shadowing()
         self._guard = Guard(recommender.is_prompt, deadline_seconds=deadline_seconds)
+        self._usual: tuple[Sequence[ModelVersion], str] = ((), FALLBACK_KIND)
 
     def close(self) -> None:
         """Lets go of the threads; a model that is still loading is not waited for."""
@@ -112,9 +117,25 @@ class Cascade:
         return is_trusted and self._recommender.is_light(models.recall)
 
     def models(self, stages: Stages, unit: str) -> Models:
-        """The versions that the stages mean for the unit: its canary or the live one of a name without a number."""
+        """The versions that the stages mean for the unit: its canary or the live one of a name without a number.
+
+        Where no parameter names a model for recall, the usual one.
+        """
         resolve = self._recommender.resolve
-        return Models(resolve(stages.recall_model, unit), resolve(stages.rank_model, unit) if stages.rank_model else "")
+        recall = resolve(stages.recall_model or self._usual_model(), unit)
+        return Models(recall, resolve(stages.rank_model, unit) if stages.rank_model else "")
+
+    def _usual_model(self) -> str:
+        """What `usual_model` says of the versions, worked out once for each list of them."""
+        try:
+            versions = self._recommender.versions()
+        except LamellaError:
+            return FALLBACK_KIND
+        known, name = self._usual
+        if known is not versions:
+            name = usual_model(versions)
+            self._usual = versions, name
+        return name
 
     def reads_history(self, models: Models) -> bool:
         """Whether one of these looks at what the unit has read."""
@@ -139,7 +160,8 @@ class Cascade:
         def call(model: str) -> Scored:
             return self._recommender.recall(model, asked.unit, wanted, asked.reader)
 
-        return self._stage(_Step(RECALL, call, asked, stages.slate_size, course.may_wait), model, course)
+        step = _Step(RECALL, call, asked, stages.slate_size, course.may_wait, is_named=bool(stages.recall_model))
+        return self._stage(step, model, course)
 
     def _rank(self, stages: Stages, model: str, asked: Asked, recalled: Scored, course: Course) -> Scored:
         """The candidates in their final order of relevance; that of recall where no ranker answers."""
@@ -184,7 +206,8 @@ class Cascade:
         try:
             scored = self._attempt(step, wanted)
         except (ModelFault, NotFound, Unavailable) as error:
-            course.fallbacks[step.stage] = reason_of(error)
+            if step.is_named or not isinstance(error, NotFound):
+                course.fallbacks[step.stage] = reason_of(error)
             scored = self._stand_in(step, wanted, error)
         finally:
             self._observer.took(step.stage, self._monotonic() - started)

@@ -105,10 +105,9 @@ def compare(
     control. The past of the metrics `beside` adjusts every metric that has no columns of its own. A metric whose
     computation fails is undefined (failed); the others are not touched.
     """
-    known = estimates or {}
     rows = [
-        _known(role, variant, known[role.metric.key, control_key], known[role.metric.key, variant])
-        if (role.metric.key, variant) in known and (role.metric.key, control_key) in known
+        _known(role, variant, found)
+        if (found := _estimated(role, control_key, variant, estimates or {})) is not None
         else _tried(
             role,
             variant,
@@ -122,19 +121,7 @@ def compare(
     chosen = correction_named(correction)
     raw = _judged(rows, standard, chosen, earlier or {}, adjusted=False)
     adjusted = _judged(rows, standard, chosen, earlier or {}, adjusted=True)
-    return tuple(
-        Reading(
-            role=row.role,
-            variant=row.variant,
-            test=row.test,
-            control=row.raw[0],
-            treatment=row.raw[1],
-            raw=raw[index],
-            adjusted_pair=row.adjusted,
-            adjusted=row.adjusted if not isinstance(row.adjusted, Adjusted) else adjusted[index],
-        )
-        for index, row in enumerate(rows)
-    )
+    return tuple(map(_reading, rows, raw, adjusted))
 
 
 def guardrail_test(reading: Reading, standard: Standard) -> NonInferiority | Undefined:
@@ -170,8 +157,27 @@ class _Row:
         return missing, missing
 
 
-def _known(role: Role, variant: str, control: Estimate | Undefined, treatment: Estimate | Undefined) -> _Row:
-    return _Row(role, variant, "quantile", (control, treatment), None)
+def _reading(row: _Row, raw: Judged | Undefined, adjusted: Judged | Undefined) -> Reading:
+    return Reading(
+        role=row.role,
+        variant=row.variant,
+        test=row.test,
+        control=row.raw[0],
+        treatment=row.raw[1],
+        raw=raw,
+        adjusted_pair=row.adjusted,
+        adjusted=adjusted if isinstance(row.adjusted, Adjusted) else row.adjusted,
+    )
+
+
+def _estimated(role: Role, control: str, variant: str, known: EstimatesBy) -> Pair | None:
+    """The estimates of control and the variant, where both are known besides all moments."""
+    one, other = known.get((role.metric.key, control)), known.get((role.metric.key, variant))
+    return None if one is None or other is None else (one, other)
+
+
+def _known(role: Role, variant: str, pair: Pair) -> _Row:
+    return _Row(role, variant, "quantile", pair, None)
 
 
 def own_moments(metric: Metric, variant: str, arm: Moments, own: MomentsBy | None) -> Moments:

@@ -9,7 +9,7 @@ from lamella.experiments.model import Configuration, Json
 from lamella.experiments.targeting import compile_rule
 
 DEFAULTS: Final[Mapping[str, Json]] = {
-    "recall.model": "popularity",
+    "recall.model": "",
     "recall.count": 300,
     "recall.damping": 0.0,
     "recall.filter": None,
@@ -23,7 +23,11 @@ DEFAULTS: Final[Mapping[str, Json]] = {
     "explore.temperature": 0.0,
     "slate.size": 10,
 }
-"""Each parameter that the stages read, with the value that holds where no layer owns it or its value is unusable."""
+"""Each parameter that the stages read, with the value that holds where no layer owns it or its value is unusable.
+
+An empty `recall.model` means the usual model. It cannot be saved as a value: another training would then change what a
+running experiment compares.
+"""
 
 _RANGES: Final[Mapping[str, tuple[float, float]]] = {
     "recall.count": (1, 10_000),

@@ -25,10 +25,11 @@ class Stages:
     """What one request asks of the stages; `unusable` names the parameters whose value was replaced by its default.
 
     `recall` leaves nothing out yet; its `rule` is over an item's attributes and `item`, its key, and an empty one is
-    read as None, which lets every item in. `is_unread` leaves out what the unit has read or clicked. `rank_model` is
-    empty where nothing ranks: the order of recall then stands. `composition` has no moment and no seed yet, and is
-    None where the slate is the head of that order. `is_light`: there is little to rank and to re-rank, and neither a
-    rule nor freshness looks at what the catalogue says of the items.
+    read as None, which lets every item in. `is_unread` leaves out what the unit has read or clicked. `recall_model` is
+    empty where no parameter names one, `rank_model` where nothing ranks: the order of recall then stands.
+    `composition` has no moment and no seed yet, and is None where the slate is the head of that order. `is_light`:
+    there is little to rank and to re-rank, and neither a rule nor freshness looks at what the catalogue says of the
+    items.
     """
 
     recall_model: str
@@ -122,6 +123,17 @@ def blend(recalled: Scored, ranked: Scored, weight: float) -> Scored:
     blended = {item: (1 - abs(weight)) * z + weight * second[item] for item, z in first.items()}
     order = sorted(blended, key=lambda item: -blended[item])
     return Scored(items=order, scores=[1 / (1 + math.exp(-blended[item])) for item in order], source=ranked.source)
+
+
+def usual_model(versions: Sequence[ModelVersion]) -> str:
+    """The name that recalls where no parameter names a model.
+
+    The live `popularity`, else the newest live version of that kind, else of any; `popularity` where nothing is live.
+    `versions` come newest first.
+    """
+    live = [each for each in versions if each.stage == Stage.LIVE]
+    live.sort(key=lambda each: (each.name != FALLBACK_KIND, each.kind != FALLBACK_KIND))
+    return live[0].name if live else FALLBACK_KIND
 
 
 def stand_ins(wanted: str, versions: Sequence[ModelVersion]) -> list[str]:

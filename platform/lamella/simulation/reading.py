@@ -12,7 +12,6 @@ NORMAL: Final = NormalDist()
 
 # Quantiles of the time on an article in a published log of a news site (seconds), read log-linearly in the normal
 # score between the knots: 6 % zeros, quartiles 5 / 15 / 46, P90 102, P95 158, P99 412, cap 30 minutes.
-ZERO_SHARE: Final = 0.06
 CAP_SECONDS: Final = 1800.0
 _KNOTS: Final = ((0.06, 1.0), (0.25, 5.0), (0.50, 15.0), (0.75, 46.0), (0.90, 102.0), (0.95, 158.0), (0.99, 412.0))
 _SCORES: Final = tuple(NORMAL.inv_cdf(share) for share, _ in _KNOTS)
@@ -27,7 +26,6 @@ BETWEEN: Final = DWELL_LOG_SD_BETWEEN / DWELL_LOG_SD
 # gives a Spearman rank correlation of 0.56 (ties included).
 MISSING_SHARE: Final = 0.15
 FINISHED_SHARE: Final = 0.36
-MEAN_COMPLETION: Final = 0.65
 _FOLLOWS: Final = 0.60
 _BETA: Final = (1.35, 1.63)
 

@@ -14,7 +14,6 @@ class Reason(StrEnum):
     NO_DENOMINATOR = "no_denominator"
     MISSING_COVARIATE = "missing_covariate"
     NOT_FINITE = "not_finite"
-    SRM = "srm"
     FAILED = "failed"
 
 

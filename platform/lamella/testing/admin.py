@@ -1,11 +1,11 @@
 """In-memory fakes of the administration's ports."""
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from lamella.errors import Conflict, NotFound, Unavailable
+from lamella.errors import Conflict, NotFound
 from lamella.services.admin_ports import Answer, Deed, Delivery, Kept, Proposal, Webhook
 from lamella.services.idempotency import CLAIM_TIME, KEPT_TIME
 
@@ -142,21 +142,6 @@ class MemoryWebhookStore:
             if one.webhook == webhook_id and (before is None or one.number < before)
         ]
         return found[:limit]
-
-
-class MemorySender:
-    """Remembers what was sent in `sent`; answers with `status`, or refuses where that is None."""
-
-    def __init__(self, status: int | None = 200) -> None:
-        self.status = status
-        self.sent: list[tuple[str, bytes, Mapping[str, str]]] = []
-
-    def send(self, url: str, body: bytes, headers: Mapping[str, str]) -> int:
-        """The status. Raises Unavailable."""
-        self.sent.append((url, body, headers))
-        if self.status is None:
-            raise Unavailable(f"{url} does not answer")
-        return self.status
 
 
 class MemoryProposalStore:

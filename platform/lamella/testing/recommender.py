@@ -50,8 +50,10 @@ class FakeRecommender:
         return model.startswith("gru")
 
     def resolve(self, model: str, unit: str) -> str:  # noqa: ARG002 - the port has it
-        """The model itself: no name has a canary."""
-        return model
+        """The model itself, or the newest version of the name: none has a canary."""
+        if model in self._models:
+            return model
+        return next((each.reference for each in self.versions() if each.name == model), model)
 
     def is_current(self) -> bool:
         """Always: nothing is published meanwhile."""

@@ -82,9 +82,39 @@ BODY_LIMITS: Final = {
     "pages.login_with_key": 16 * 1024,
 }
 
-
 _FORM_BYTES: Final = 64 * 1024
 """What the fields of a form may take beside its files."""
+
+_ROUTES: Final = (
+    health,
+    recommendations,
+    serving,
+    collecting,
+    configuration,
+    layers,
+    metrics,
+    spaces,
+    parts,
+    history,
+    webhooks,
+    whole,
+    experiments,
+    reports,
+    models,
+    model_uploads,
+    shadows,
+    insight,
+    keys,
+    records,
+    pages,
+    documentation,
+    exposures,
+    snapshot,
+    ofrep,
+    flagd,
+    previews,
+)
+"""The modules whose blueprints are registered, in this order."""
 
 
 def create_app(services: Services, *, secret: bytes) -> APIFlask:
@@ -92,14 +122,7 @@ def create_app(services: Services, *, secret: bytes) -> APIFlask:
 
     The poller does not run yet: see `start_polling`.
     """
-    app = APIFlask(
-        "lamella.web",
-        title="lamella",
-        version=__version__,
-        docs_path=None,
-        static_folder="ui/static",
-        template_folder="ui/templates",
-    )
+    app = _empty_app(secret)
     install_paths(app)
     telemetry = Telemetry(services.metrics)
     if services.canaries is not None:
@@ -107,41 +130,8 @@ def create_app(services: Services, *, secret: bytes) -> APIFlask:
     if services.shadowing is not None:
         services.shadowing.tell(telemetry.watched)
     hold(app, _wire(services, telemetry))
-    app.secret_key = secret
-    app.config.update(
-        SESSION_COOKIE_NAME="lamella_session",
-        SESSION_COOKIE_HTTPONLY=True,
-        SESSION_COOKIE_SAMESITE="Strict",
-        PERMANENT_SESSION_LIFETIME=timedelta(hours=SESSION_HOURS),
-        SEND_FILE_MAX_AGE_DEFAULT=timedelta(hours=1),
-    )
-    for module in (
-        health,
-        recommendations,
-        serving,
-        collecting,
-        configuration,
-        layers,
-        metrics,
-        spaces,
-        parts,
-        history,
-        webhooks,
-        whole,
-        experiments,
-        reports,
-        models,
-        model_uploads,
-        shadows,
-        insight,
-        keys,
-        records,
-        pages,
-        documentation,
-    ):
+    for module in _ROUTES:
         app.register_blueprint(module.blueprint)
-    for standard in (exposures, snapshot, ofrep, flagd, previews):
-        app.register_blueprint(standard.blueprint)
     install_problems(app)
     install_openapi(app)
     # The order of what happens before a view: id and clock, other origins, access, rate, the body's size and type, the
@@ -158,7 +148,41 @@ def create_app(services: Services, *, secret: bytes) -> APIFlask:
     install_auditing(app, services.audit, services.clock)
     install_retries(app, services.idempotency)
     app.after_request(_harden)
-    courses = {
+    # Assigned as Flask documents it for middleware, so that the test client takes the lane too.
+    app.wsgi_app = Lane(  # type: ignore[method-assign]
+        app.wsgi_app,
+        _courses(services, telemetry),
+        keys=services.keys,
+        telemetry=telemetry,
+        headers=answer_headers(services),
+    )
+    return app
+
+
+def _empty_app(secret: bytes) -> APIFlask:
+    """The application without routes; `secret` signs its cookies."""
+    app = APIFlask(
+        "lamella.web",
+        title="lamella",
+        version=__version__,
+        docs_path=None,
+        static_folder="ui/static",
+        template_folder="ui/templates",
+    )
+    app.secret_key = secret
+    app.config.update(
+        SESSION_COOKIE_NAME="lamella_session",
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Strict",
+        PERMANENT_SESSION_LIFETIME=timedelta(hours=SESSION_HOURS),
+        SEND_FILE_MAX_AGE_DEFAULT=timedelta(hours=1),
+    )
+    return app
+
+
+def _courses(services: Services, telemetry: Telemetry) -> dict[str, Course]:
+    """What the lane answers in place of Flask, by path."""
+    return {
         "/v1/recommendations": Course(
             role="client",
             most_bytes=BODY_LIMITS["recommendations.recommend"],
@@ -172,11 +196,6 @@ def create_app(services: Services, *, secret: bytes) -> APIFlask:
             answer=partial(serving.taken, services, telemetry),
         ),
     }
-    # Assigned as Flask documents it for middleware, so that the test client takes the lane too.
-    app.wsgi_app = Lane(  # type: ignore[method-assign]
-        app.wsgi_app, courses, keys=services.keys, telemetry=telemetry, headers=answer_headers(services)
-    )
-    return app
 
 
 def answer_headers(services: Services) -> Mapping[str, str]:

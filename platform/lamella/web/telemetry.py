@@ -10,6 +10,7 @@ import os
 import re
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 import structlog
@@ -32,41 +33,30 @@ class Telemetry:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry, self._log = registry, structlog.get_logger("lamella.web")
-        self.requests = Counter(
-            "lamella_requests",
-            "Requests by route, method and status.",
-            ["route", "method", "status"],
-            registry=registry,
+        counter = partial(Counter, registry=registry)
+        self.requests = counter(
+            "lamella_requests", "Requests by route, method and status.", ["route", "method", "status"]
         )
         self.latency = Timings(
             "lamella_request_seconds", "Time to answer, by route.", ["route"], buckets=_BUCKETS, registry=registry
         )
-        self.recommendations = Counter(
+        self.recommendations = counter(
             "lamella_recommendations",
             "Lists served, by experiment and variant of each layer that assigned one.",
             ["experiment", "variant"],
-            registry=registry,
         )
-        self.fallbacks = Counter(
-            "lamella_fallbacks", "Stages whose wanted model did not answer.", ["stage", "reason"], registry=registry
-        )
-        self.variant_fallbacks = Counter(
+        self.fallbacks = counter("lamella_fallbacks", "Stages whose wanted model did not answer.", ["stage", "reason"])
+        self.variant_fallbacks = counter(
             "lamella_variant_fallbacks",
             "Stages whose wanted model did not answer, by what the unit was assigned.",
             ["experiment", "variant", "stage", "reason"],
-            registry=registry,
         )
         self.watched = ModelMetrics(registry)
-        self.events = Counter("lamella_events", "Feedback events by outcome.", ["outcome"], registry=registry)
-        self.rejections = Counter(
-            "lamella_events_rejected",
-            "Rejected events by reason; they are in quarantine.",
-            ["reason"],
-            registry=registry,
+        self.events = counter("lamella_events", "Feedback events by outcome.", ["outcome"])
+        self.rejections = counter(
+            "lamella_events_rejected", "Rejected events by reason; they are in quarantine.", ["reason"]
         )
-        self.appends = Counter(
-            "lamella_inbox_appends", "Appends to the inbox by use and outcome.", ["use", "outcome"], registry=registry
-        )
+        self.appends = counter("lamella_inbox_appends", "Appends to the inbox by use and outcome.", ["use", "outcome"])
         self.snapshot = Gauge(
             "lamella_snapshot_version",
             "Version of the configuration in force, the oldest of all processes.",

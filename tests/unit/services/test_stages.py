@@ -1,13 +1,15 @@
 """What the parameters ask of the stages, blending, and who stands in for whom."""
 
 import math
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from lamella.services.model_ports import ModelVersion, Scored
 from lamella.services.stage_values import DEFAULTS, parameter_fault
-from lamella.services.stages import StageReader, blend, read_stages, stand_ins
+from lamella.services.stages import StageReader, blend, read_stages, stand_ins, usual_model
+from lamella.services.staging import Stage
 
 DAY = datetime(2026, 3, 2, tzinfo=UTC)
 RECALLED = Scored(items=["a", "b", "c"], scores=[0.9, 0.5, 0.2], source="recall:mf@1")
@@ -30,7 +32,7 @@ def version(name: str, number: int, *, hours: int, kind: str | None = None) -> M
 
 def test_where_no_layer_owns_anything_the_defaults_hold() -> None:
     stages = read_stages({}, k=None)
-    assert (stages.recall_model, stages.recall.count, stages.rank_model) == ("popularity", 300, "")
+    assert (stages.recall_model, stages.recall.count, stages.rank_model) == ("", 300, "")
     assert (stages.slate_size, stages.composition, stages.unusable) == (10, None, ())
 
 
@@ -100,8 +102,13 @@ def test_an_unusable_value_is_named_and_its_default_holds(key: str, value: objec
     )
 
 
-def test_every_default_is_usable_and_other_parameters_are_none_of_our_business() -> None:
-    assert [parameter_fault(key, value) for key, value in DEFAULTS.items()] == [None] * len(DEFAULTS)
+def test_no_name_for_recall_is_nothing_that_an_experiment_could_compare() -> None:
+    assert "is not the name of a model" in str(parameter_fault("recall.model", ""))
+
+
+def test_every_other_default_is_usable_and_other_parameters_are_none_of_our_business() -> None:
+    usable = {key: value for key, value in DEFAULTS.items() if key != "recall.model"}
+    assert [parameter_fault(key, value) for key, value in usable.items()] == [None] * len(usable)
     assert parameter_fault("banner.colour", "red") is None
 
 
@@ -166,6 +173,16 @@ VERSIONS = [
 )
 def test_the_same_name_stands_in_first_then_popularity_then_anybody(wanted: str, order: list[str]) -> None:
     assert stand_ins(wanted, VERSIONS) == order
+
+
+def test_where_none_is_named_popularity_recalls_and_else_the_newest_live_version() -> None:
+    newest, retired = version("newest", 1, hours=3), replace(version("cnn", 2, hours=9), stage=Stage.RETIRED)
+    mf, own = version("mf", 1, hours=4), version("popular", 1, hours=2, kind="popularity")
+    assert usual_model([]) == usual_model([retired]) == "popularity"
+    assert usual_model([retired, newest]) == "newest"
+    assert usual_model([retired, mf, newest]) == "mf"
+    assert usual_model([retired, mf, newest, own]) == "popular"
+    assert usual_model([mf, newest, own, version("popularity", 1, hours=1)]) == "popularity"
 
 
 def test_the_only_version_has_no_stand_in() -> None:

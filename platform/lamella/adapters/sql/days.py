@@ -42,31 +42,8 @@ def daily_rows(rows: Iterable[sa.Row[Any]], columns: Sequence[str]) -> list[DayM
 
 def cumulative_query(stretch: Stretch, totals: sa.FromClause, columns: Sequence[str]) -> sa.Select[Any]:
     """Rows of variant, day, entered, pilot_i, and what the day adds: sum_i, product_i_j."""
-    by_day = _by_day(stretch, totals, columns)
-    names = sorted({total_of(column) for column in columns} | {"clicks"})
-    window: dict[str, Any] = {"partition_by": by_day.c.unit, "order_by": by_day.c.day}
-    running = sa.select(
-        by_day.c.variant,
-        by_day.c.day,
-        sa.func.row_number().over(**window).label("place"),
-        *(by_day.c[name].label(f"own_{name}") for name in names),
-        *(sa.func.sum(by_day.c[name]).over(**window, rows=(None, 0)).label(name) for name in names),
-    ).cte("running")
-    before = sa.select(
-        running.c.variant,
-        running.c.day,
-        running.c.place,
-        *((running.c[name] - running.c[f"own_{name}"]).label(name) for name in names),
-        *(unit_float(column, running).label(f"now_{i}") for i, column in enumerate(columns)),
-    ).cte("before")
     size = range(len(columns))
-    both = sa.select(
-        before.c.variant,
-        before.c.day,
-        sa.case((before.c.place == 1, 1), else_=0).label("is_new"),
-        *(before.c[f"now_{i}"] for i in size),
-        *(unit_float(column, before).label(f"then_{i}") for i, column in enumerate(columns)),
-    ).cte("both")
+    both = _now_and_then(_by_day(stretch, totals, columns), columns)
     means = (
         sa.select(both.c.variant, *(sa.func.avg(both.c[f"now_{i}"]).label(f"mean_{i}") for i in size))
         .group_by(both.c.variant)
@@ -93,6 +70,33 @@ def cumulative_query(stretch: Stretch, totals: sa.FromClause, columns: Sequence[
         .group_by(both.c.variant, both.c.day)
         .order_by(both.c.day, both.c.variant)
     )
+
+
+def _now_and_then(by_day: sa.CTE, columns: Sequence[str]) -> sa.CTE:
+    """For each unit and day its totals by the day's end (now_i) and before it (then_i), and whether it is_new."""
+    names = sorted({total_of(column) for column in columns} | {"clicks"})
+    window: dict[str, Any] = {"partition_by": by_day.c.unit, "order_by": by_day.c.day}
+    running = sa.select(
+        by_day.c.variant,
+        by_day.c.day,
+        sa.func.row_number().over(**window).label("place"),
+        *(by_day.c[name].label(f"own_{name}") for name in names),
+        *(sa.func.sum(by_day.c[name]).over(**window, rows=(None, 0)).label(name) for name in names),
+    ).cte("running")
+    before = sa.select(
+        running.c.variant,
+        running.c.day,
+        running.c.place,
+        *((running.c[name] - running.c[f"own_{name}"]).label(name) for name in names),
+        *(unit_float(column, running).label(f"now_{i}") for i, column in enumerate(columns)),
+    ).cte("before")
+    return sa.select(
+        before.c.variant,
+        before.c.day,
+        sa.case((before.c.place == 1, 1), else_=0).label("is_new"),
+        *(before.c[f"now_{i}"] for i in range(len(columns))),
+        *(unit_float(column, before).label(f"then_{i}") for i, column in enumerate(columns)),
+    ).cte("both")
 
 
 def cumulative_rows(rows: Iterable[sa.Row[Any]], columns: Sequence[str]) -> list[CumulativeMoments]:

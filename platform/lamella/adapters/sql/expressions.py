@@ -1,14 +1,12 @@
 """Expressions that PostgreSQL and SQLite spell differently and answer alike."""
 
-from typing import Any, Final
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import GenericFunction
 
 from lamella.adapters.sql.types import UTCDateTime
-
-MOST_BLOCKS: Final = 256
 
 
 class shifted(GenericFunction[Any]):  # noqa: N801 - reads as a function of SQL
