@@ -34,7 +34,7 @@ PROGRAM = textwrap.dedent("""
                 message = await receive()
                 await send({"type": message["type"] + ".complete"})
         body = b""
-        while True:
+        while scope["path"] != "/early":
             message = await receive()
             body += message.get("body", b"")
             if not message.get("more_body"):
@@ -87,6 +87,16 @@ class Web:
             connection.sendall(beginning)
             for _ in range(50_000_000 // len(more)):
                 connection.sendall(more)
+
+    def half_talk(self, said: bytes) -> bytes:
+        """All that comes back to a client that says nothing more, and says so."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE_SECONDS) as connection:
+            connection.sendall(said)
+            connection.shutdown(socket.SHUT_WR)
+            answers = b""
+            while got := connection.recv(65_536):
+                answers += got
+            return answers
 
     def talk(self, *pieces: bytes) -> bytes:
         """All that comes back on a connection which is closed after the pieces are answered, or by the other side."""
@@ -146,6 +156,30 @@ def test_a_worker_that_crashes_again_and_again_is_replaced_with_pauses_and_in_th
         wait_until(lambda: served.pid() not in {0, *killed}, PATIENCE_SECONDS)
         # It cannot be earlier, however fast the machine is.
         assert time.monotonic() - began > 1
+
+
+def test_a_client_that_has_said_all_is_answered(tmp_path: Path, free_port: int, wait_until: Wait) -> None:
+    with web(tmp_path, free_port, 1) as served:
+        wait_until(served.pid, PATIENCE_SECONDS)
+        get = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+        assert served.half_talk(get).count(b"HTTP/1.1 200 ") == 1
+        assert served.half_talk(get * 3).count(b"HTTP/1.1 200 ") == 3
+        assert served.half_talk(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n12") == b""
+
+
+@pytest.mark.parametrize("header", [b"", b"Connection: close\r\n"])
+def test_who_is_answered_before_the_end_of_a_long_body_hears_the_answer(
+    tmp_path: Path, free_port: int, wait_until: Wait, header: bytes
+) -> None:
+    with web(tmp_path, free_port, 1) as served:
+        wait_until(served.pid, PATIENCE_SECONDS)
+        size = 20_000_000
+        head = b"POST /early HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n%b\r\n" % (size, header)
+        with socket.create_connection(("127.0.0.1", free_port), timeout=PATIENCE_SECONDS) as connection:
+            connection.sendall(head)
+            for _ in range(size // 100_000):
+                connection.sendall(b"x" * 100_000)
+            assert connection.recv(65_536).startswith(b"HTTP/1.1 200 ")
 
 
 def test_while_nobody_is_started_in_place_of_a_worker_the_others_get_its_connections(

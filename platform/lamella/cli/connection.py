@@ -1,7 +1,7 @@
 """A connection to a web process: uvicorn's, with bounds on what a client may make us keep."""
 
 import asyncio
-from collections.abc import Sized
+from collections.abc import Callable, Sized
 from typing import Final
 
 import httptools
@@ -12,6 +12,8 @@ HEAD_BYTES: Final = 65_536
 """What may come without a request, or a piece of a body, to show for it; as much as one read brings comes on top."""
 SILENCE_SECONDS: Final = 30.0
 """So long the next piece of a body is waited for."""
+LINGER_SECONDS: Final = 10.0
+"""So long the rest of a body is read whose request was answered before: who is cut off while sending hears nothing."""
 _TOO_LARGE: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
@@ -28,6 +30,25 @@ class Flow(FlowControl):
             super().resume_reading()
 
 
+class Lingering:
+    """A transport that is not closed before the client has heard the answer: while it sends, it does not listen."""
+
+    def __init__(self, transport: asyncio.Transport, end: Callable[[], None]) -> None:
+        self._transport, self._end = transport, end
+
+    def write(self, data: bytes) -> None:
+        """Sends."""
+        self._transport.write(data)
+
+    def is_closing(self) -> bool:
+        """Whether nothing can be sent any more."""
+        return self._transport.is_closing()
+
+    def close(self) -> None:
+        """Ends it, now or when the client is done."""
+        self._end()
+
+
 class Connection(HttpToolsProtocol):
     """uvicorn's connection, where a head (or a trailer) has a length and a time by which it is complete.
 
@@ -38,6 +59,7 @@ class Connection(HttpToolsProtocol):
     _unheard = 0
     _deadline: float | None = None
     _is_body_due = False
+    _is_over = False
     _silence: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's
@@ -57,9 +79,18 @@ class Connection(HttpToolsProtocol):
             return
         if self._unheard:
             self._bound()
-        # A request that came whole, as most do, needs no clock.
+        # A request that came whole, as most do, needs neither.
         if self._is_body_due:
+            self.cycle.transport = Lingering(self.transport, self._end)  # type: ignore[assignment] # all that it uses
             self._await_body()
+
+    def eof_received(self) -> bool:  # type: ignore[override] # as asyncio's
+        """Whether the transport stays open: a client that has said all that it wants to say still listens."""
+        is_idle = self.cycle is None or self.cycle.response_complete  # type: ignore[redundant-expr] # None at first
+        is_answering = not is_idle and not self._is_body_due
+        if is_answering:
+            self.cycle.keep_alive = False
+        return is_answering
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is waited for any more."""
@@ -83,6 +114,8 @@ class Connection(HttpToolsProtocol):
         self._heard()
         self._is_body_due = False
         self._stop_waiting()
+        if self._is_over:
+            self.transport.close()
         if not self._offers_upgrade():
             super().on_message_complete()
 
@@ -137,8 +170,20 @@ class Connection(HttpToolsProtocol):
         self.timeout_keep_alive_task = self.loop.call_at(self._deadline, self.timeout_keep_alive_handler)
 
     def _await_body(self) -> None:
+        if self._is_over:
+            return
         self._stop_waiting()
         self._silence = self.loop.call_later(SILENCE_SECONDS, self._fall_silent)
+
+    def _end(self) -> None:
+        """Closes the connection; while a body arrives, only our side of it, for some time."""
+        if not self._is_body_due:
+            self.transport.close()
+        elif not self._is_over:
+            self._is_over = True
+            self.transport.write_eof()
+            self._stop_waiting()
+            self._silence = self.loop.call_later(LINGER_SECONDS, self.transport.close)
 
     def _stop_waiting(self) -> None:
         if self._silence is not None:

@@ -33,7 +33,7 @@ _EVERYBODY: Final = Principal(name="", role="viewer")
 """Who reads the pages where they are open to everybody."""
 
 _FRAMEWORK_ROUTES: Final = frozenset({"static", "openapi.spec"})
-_BEARER: Final = "Bearer "
+_BEARER: Final = "bearer "
 
 
 def whole_installation(holder: Principal, _values: Mapping[str, Any]) -> None:
@@ -144,10 +144,10 @@ def _called_name() -> str:
 
 
 def bearer(header: str) -> str:
-    """The key of an Authorization header. Raises Unauthenticated."""
-    if not header.startswith(_BEARER):
+    """The key of an Authorization header, whose scheme has no case (RFC 9110, 11.1). Raises Unauthenticated."""
+    if header[: len(_BEARER)].lower() != _BEARER:
         raise Unauthenticated("send a key as 'Authorization: Bearer lam_...'; `lamella keys create` makes one")
-    return header.removeprefix(_BEARER).strip()
+    return header[len(_BEARER) :].strip()
 
 
 def _sent_key() -> str:

@@ -20,6 +20,7 @@ from lamella.web.bridge import Bridge, Message, Receive, Scope, Send, begun
 from lamella.web.problems import MEDIA_TYPE, document_of
 from lamella.web.telemetry import Telemetry, request_id_of
 
+HEALTH: Final = "/healthz"
 MOST_BYTES: Final = 64 * 1024
 """A longer body takes long to be read; others wait meanwhile."""
 
@@ -50,6 +51,10 @@ class Front:
         """Answers one HTTP request; says that it has begun and ended."""
         if scope["type"] == "lifespan":
             await self._live(receive, send)
+        elif scope["type"] == "http" and scope["path"] == HEALTH and scope["method"] == "GET":
+            # Threads that are all at work, or held up, are no reason to end a process.
+            wanted = dict(scope["headers"]).get(b"x-request-id", b"")
+            await self._say(_Way(scope, receive, send), b'{"status":"ok"}', wanted, started=time.perf_counter())
         elif scope["type"] == "http":
             answer = self._routes.get(scope["path"])
             headers = None if answer is None else _plain_headers(scope)
@@ -81,12 +86,16 @@ class Front:
         if found is None:
             await self._in_a_thread(way._replace(receive=_again(body, way.receive)))
             return
-        request_id = request_id_of(headers.get(b"x-request-id", b"").decode("latin-1"))
-        sized = (b"content-length", b"%d" % len(found)), (b"x-request-id", request_id.encode("latin-1"))
+        await self._say(way, found, headers.get(b"x-request-id", b""), started=started)
+
+    async def _say(self, way: "_Way", body: bytes, wanted_id: bytes, *, started: float) -> None:
+        """Answers 200 with `body`, JSON, and counts the request."""
+        request_id = request_id_of(wanted_id.decode("latin-1"))
+        sized = (b"content-length", b"%d" % len(body)), (b"x-request-id", request_id.encode("latin-1"))
         await way.send({"type": "http.response.start", "status": 200, "headers": [*self._headers, *sized]})
-        await way.send({"type": "http.response.body", "body": found})
-        seconds = time.perf_counter() - started
-        self._telemetry.finish(request_id, method="POST", route=way.scope["path"], status=200, seconds=seconds)
+        await way.send({"type": "http.response.body", "body": body})
+        seconds, scope = time.perf_counter() - started, way.scope
+        self._telemetry.finish(request_id, method=scope["method"], route=scope["path"], status=200, seconds=seconds)
 
     async def _in_a_thread(self, way: "_Way") -> None:
         """Answers by the bridge; where too much waits for it already, with a problem that says when to come back."""

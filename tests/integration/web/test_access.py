@@ -108,3 +108,10 @@ def test_a_page_that_does_not_say_its_scope_is_for_keys_that_reach_every_project
         with client.session_transaction() as session:
             session["digest"] = digest.hex()
         assert client.get("/page").status_code == status
+
+
+@pytest.mark.parametrize("path", ["/v1/snapshot", "/v1/recommendations?unit=ann"])
+def test_the_scheme_of_a_key_has_no_case(lab, path):
+    for scheme, status in (("bearer", 200), ("BEARER", 200), ("Bearer", 200), ("Basic", 401)):
+        headers = {"Authorization": f"{scheme} {lab.keys['client']}"}
+        assert lab.call("GET", path, headers=headers).status_code == status

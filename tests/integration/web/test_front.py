@@ -251,6 +251,7 @@ def test_a_long_body_and_other_routes_run_in_threads(stand):
 
 def test_where_too_much_waits_for_a_thread_the_next_is_told_when_to_come_back(stand, monkeypatch):
     monkeypatch.setattr(Bridge, "is_full", True)
+    assert call(stand.front, "GET", "/healthz").status == 200
     refused = call(stand.front, "GET", "/v1/admin/experiments", headers=stand.headers())
     assert (refused.status, refused.headers["retry-after"]) == (429, "1")
     assert refused.headers["content-type"] == "application/problem+json"
@@ -260,6 +261,18 @@ def test_where_too_much_waits_for_a_thread_the_next_is_told_when_to_come_back(st
     assert stand.at_once == 1
     text = stand.app.test_client().get("/metrics").text
     assert 'lamella_requests_total{method="GET",route="none",status="429"} 1.0' in text
+
+
+def test_the_process_says_that_it_lives_without_a_thread_and_like_flask(stand):
+    flask = stand.app.test_client().get("/healthz", headers={"X-Request-Id": "same"})
+    loop = call(stand.front, "GET", "/healthz", headers={"X-Request-Id": "same"})
+    assert (loop.status, orjson.loads(loop.body)) == (flask.status_code, flask.json)
+    said = {name.lower(): value for name, value in flask.headers.items()}
+    assert {name: value for name, value in loop.headers.items() if name not in {"vary", "content-length"}} == {
+        name: value for name, value in said.items() if name != "content-length"
+    }
+    text = stand.app.test_client().get("/metrics").text
+    assert 'lamella_requests_total{method="GET",route="/healthz",status="200"} 2.0' in text
 
 
 def test_a_client_that_goes_away_in_the_middle_is_no_request(stand):

@@ -261,6 +261,13 @@ def test_get_is_the_post_for_curl_and_records_alike(lab):
     assert lab.record.counts()["slate"] == 2
 
 
+def test_head_shows_nobody_a_list_and_records_none(lab):
+    refused = lab.call("HEAD", "/v1/recommendations?unit=ann", role="client")
+    assert refused.status_code == 405
+    assert "HEAD" not in refused.headers["Allow"]
+    assert lab.record.inbox == ()
+
+
 @pytest.mark.parametrize(
     "query",
     ["", "unit=", "unit=a&k=0", "unit=a&k=x", "unit=a&k=" + "9" * 5_000, "unit=a&context=[", "unit=a&colour=red"],

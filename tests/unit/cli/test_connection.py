@@ -7,7 +7,7 @@ from typing import Any
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from lamella.cli.connection import SILENCE_SECONDS, Connection
+from lamella.cli.connection import LINGER_SECONDS, SILENCE_SECONDS, Connection
 
 
 class Loop:
@@ -103,7 +103,7 @@ def test_a_tunnel_is_refused_and_asks_nobody() -> None:
 class Watched(Transport):
     def __init__(self) -> None:
         super().__init__()
-        self.is_closed = False
+        self.is_closed = self.has_ended = False
 
     def write(self, data: Any) -> None:
         """Nobody looks at it."""
@@ -113,6 +113,9 @@ class Watched(Transport):
 
     def resume_reading(self) -> None:
         """As above."""
+
+    def write_eof(self) -> None:
+        self.has_ended = True
 
     def close(self) -> None:
         self.is_closed = True
@@ -168,3 +171,41 @@ def test_who_waits_for_us_is_not_given_up() -> None:
     stopped.flow.resume_reading()
     loop.move(SILENCE_SECONDS)
     assert other.is_closed
+
+
+def test_the_rest_of_a_body_is_read_for_some_time_after_the_answer() -> None:
+    loop = Loop()
+    patient, transport = connected(loop)
+    patient.data_received(POST + b"\r\n01")
+    patient.cycle.transport.close()
+    assert transport.has_ended
+    patient.data_received(b"2345678")
+    loop.move(LINGER_SECONDS - 1)
+    assert not transport.is_closed
+    patient.data_received(b"9")
+    assert transport.is_closed
+    slow, other = connected(loop)
+    slow.data_received(POST + b"\r\n01")
+    slow.cycle.transport.close()
+    slow.data_received(b"2")
+    loop.move(LINGER_SECONDS)
+    assert other.is_closed
+    whole, last = connected(loop)
+    whole.data_received(POST + b"\r\n01")
+    whole.data_received(b"23456789")
+    whole.cycle.transport.close()
+    assert (last.is_closed, last.has_ended) == (True, False)
+
+
+def test_a_client_that_says_no_more_is_left_unless_it_is_owed_an_answer() -> None:
+    silent, _ = connected(Loop())
+    assert not silent.eof_received()
+    halved, _ = connected(Loop())
+    halved.data_received(POST + b"\r\n01")
+    assert not halved.eof_received()
+    whole, _ = connected(Loop())
+    whole.data_received(POST + b"\r\n0123456789")
+    assert whole.eof_received()
+    assert not whole.cycle.keep_alive
+    whole.cycle.response_complete = True
+    assert not whole.eof_received()

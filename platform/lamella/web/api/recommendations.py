@@ -7,6 +7,7 @@ import structlog
 from apiflask import APIBlueprint
 from flask import Response, request
 from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import MethodNotAllowed
 
 from lamella.errors import InvalidInput, LamellaError, ModelFault, NotFound, Unavailable
 from lamella.services.keys import require
@@ -39,6 +40,8 @@ def recommend() -> ResponseReturnValue:
 @needs("client")
 def recommend_by_query() -> ResponseReturnValue:
     """The same for curl: `?unit=ann&k=10&context={"country":"CN"}`. It records what is shown, like the POST."""
+    if request.method == "HEAD":  # its answer shows nobody anything, and would be recorded as shown
+        raise MethodNotAllowed(valid_methods=["GET", "POST", "OPTIONS"])
     answer = _json(_answered(services(), telemetry(), parse_query(request.args.to_dict())))
     answer.headers["Cache-Control"] = "no-store"
     return answer
