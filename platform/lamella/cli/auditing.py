@@ -3,7 +3,7 @@
 import socket
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from lamella.cli.options import current_user, exit_code
@@ -18,10 +18,11 @@ _INTERRUPTED: Final = 130
 
 
 @contextmanager
-def audited(tools: "Tools", command: str, target: str) -> Iterator[None]:
+def audited(tools: "Tools", command: str, target: str = "") -> Iterator[None]:
     """The block, in the audit log as `command` on `target`; its `status` is the exit code, 0 where all went well.
 
-    Raises StoreUnavailable where the row cannot be written: nothing is done then.
+    A unit is named by its digest: the row outlives the unit's erasure. Raises StoreUnavailable where the row cannot be
+    written: nothing is done then. A block that fails raises its own error, also where its end cannot be written.
     """
     deed = Deed(
         at=tools.clock.now(),
@@ -30,16 +31,25 @@ def audited(tools: "Tools", command: str, target: str) -> Iterator[None]:
         address=socket.gethostname(),
         method=METHOD,
         route=f"lamella {command}",
-        path=f"lamella {command} {target}",
+        path=f"lamella {command} {target}".rstrip(),
         request=uuid.uuid4().hex,
     )
     number = tools.audit.begin(deed)
     try:
         yield
-    except LamellaError as error:
-        tools.audit.complete(number, status=exit_code(error), code=error.code)
-        raise
-    except KeyboardInterrupt:
-        tools.audit.complete(number, status=_INTERRUPTED, code="interrupted")
+    except (Exception, KeyboardInterrupt) as error:
+        status, code = _outcome(error)
+        with suppress(LamellaError):
+            tools.audit.complete(number, status=status, code=code)
         raise
     tools.audit.complete(number, status=0, code=None)
+
+
+def _outcome(error: BaseException) -> tuple[int, str]:
+    """The exit code that the error leads to, and its word."""
+    if isinstance(error, LamellaError):
+        return exit_code(error), error.code
+    if isinstance(error, KeyboardInterrupt):
+        return _INTERRUPTED, "interrupted"
+    # Whoever read the output has left, which is no fault.
+    return (0, "output_closed") if isinstance(error, BrokenPipeError) else (1, "internal_error")

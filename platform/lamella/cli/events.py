@@ -15,6 +15,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from lamella.cli.auditing import audited
 from lamella.cli.options import as_json, data_dir, example, print_json, print_table, settings_of
 from lamella.cli.rows import Rows
 from lamella.errors import Conflict, InvalidInput, Overloaded
@@ -52,7 +53,7 @@ def import_events(file: Path, faults: Path | None, data_dir: Path | None) -> Non
 
     settings = settings_of(data_dir=data_dir)
     rows = Rows(file)
-    with open_tools(settings) as tools, _faults_to(faults) as report:
+    with open_tools(settings) as tools, audited(tools, "events import", str(file)), _faults_to(faults) as report:
         progress = _Progress(settings.data_dir / "imports", file, settings.sql_url)
         done = progress.rows
         if done:
@@ -67,9 +68,9 @@ def import_events(file: Path, faults: Path | None, data_dir: Path | None) -> Non
                     bar.update(task, completed=rows.share)
             run.finish()
         tools.journal.close()
-    click.echo(run.summary())
-    if run.refused:
-        raise Conflict(f"{run.refused} rows of {file} were refused; mend them and import the file again")
+        click.echo(run.summary())
+        if run.refused:
+            raise Conflict(f"{run.refused} rows of {file} were refused; mend them and import the file again")
 
 
 @events.command()
@@ -114,9 +115,10 @@ def archive(days: int | None, *, verify: bool, data_dir: Path | None) -> None:
             tools.archive.verify(files)
             click.echo(f"{len(files)} files are what the store says")
             return
-        for moved in tools.retention.archive():
-            rows = f"{moved.file.rows} rows to {moved.file.path}" if moved.file else f"stays: {moved.why}"
-            click.echo(f"{moved.month.fact} {moved.month.since:%Y-%m}: {rows}")
+        with audited(tools, "events archive", f"--days {settings.retention_days}"):
+            for moved in tools.retention.archive():
+                rows = f"{moved.file.rows} rows to {moved.file.path}" if moved.file else f"stays: {moved.why}"
+                click.echo(f"{moved.month.fact} {moved.month.since:%Y-%m}: {rows}")
 
 
 class _Run:

@@ -12,6 +12,7 @@ import click
 from lamella.cli.auditing import audited
 from lamella.cli.options import data_dir, example, settings_of
 from lamella.errors import InvalidInput
+from lamella.experiments.fields import value_fault
 from lamella.experiments.model import Json
 from lamella.services.model_ports import Item
 
@@ -86,6 +87,8 @@ def _item(row: Row, now: datetime) -> Item:
         raise ValueError(f"not JSON: {row}")  # noqa: TRY004 - one kind for all faults of a line
     if not isinstance(row, Mapping):
         raise ValueError(f"not an object: {row!r}")  # noqa: TRY004 - the same
+    if fault := value_fault(row):
+        raise ValueError(fault)
     missing = [name for name in ("key", "title") if not isinstance(row.get(name), str) or not row[name]]
     if missing:
         raise ValueError(f"needs a text in {' and '.join(missing)}")

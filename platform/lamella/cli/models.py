@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lamella.cli.auditing import audited
 from lamella.cli.insight import insight, nearest
 from lamella.cli.model_files import export, upload
 from lamella.cli.options import as_json, current_user, data_dir, example, print_json, print_table, settings_of
@@ -70,7 +71,7 @@ def stage(reference: str, stage: str, share: float, data_dir: Path | None) -> No
     """Move the version REFERENCE ("mf@4") to STAGE; the live version that it replaces is retired."""
     from lamella.bootstrap.tools import open_tools
 
-    with open_tools(settings_of(data_dir=data_dir)) as tools:
+    with open_tools(settings_of(data_dir=data_dir)) as tools, audited(tools, "models stage", reference):
         moved = tools.staging.move(reference, stage, share=share, author=f"cli:{current_user()}")
     click.echo(f"{moved.reference} is {moved.stage}" + (f" on {moved.share:.1%}" if moved.share else ""))
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from lamella.cli.auditing import audited
 from lamella.cli.options import data_dir, example, settings_of
 from lamella.errors import Conflict
 from lamella.services.keeping import Differences
@@ -45,6 +46,6 @@ def recompute(data_dir: Path | None) -> None:
     """
     from lamella.bootstrap.tools import open_tools
 
-    with open_tools(settings_of(data_dir=data_dir)) as tools:
+    with open_tools(settings_of(data_dir=data_dir)) as tools, audited(tools, "record recompute"):
         rows = tools.recomputing.recompute(tools.clock.now())
     click.echo(f"{rows.totals} totals and {rows.exposures} first exposures were made from the facts")

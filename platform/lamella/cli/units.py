@@ -4,8 +4,10 @@ from pathlib import Path
 
 import click
 
+from lamella.cli.auditing import audited
 from lamella.cli.options import as_json, current_user, data_dir, example, print_json, print_table, settings_of
 from lamella.services.flagging import INTERNAL, REASONS, Flag
+from lamella.services.units import digest_of_unit
 
 
 @click.group()
@@ -34,13 +36,13 @@ def export(unit: str, data_dir: Path | None) -> None:
 def erase(unit: str, *, yes: bool, data_dir: Path | None) -> None:
     """Erase UNIT for good, in the store and in the archive; a row in the audit log names it by its digest."""
     from lamella.bootstrap.tools import open_tools
-    from lamella.services.units import audited_erasure
 
     if not yes:
         click.confirm("Erase everything that is recorded of this unit?", abort=True, err=True)
     with open_tools(settings_of(data_dir=data_dir)) as tools:
-        at = tools.clock.now()
-        print_json(audited_erasure(tools.units, tools.audit, unit, actor=current_user(), at=at))
+        with audited(tools, "units erase", digest_of_unit(unit)):
+            done = tools.units.erase(unit)
+        print_json(done)
 
 
 @units.command()
@@ -52,7 +54,7 @@ def flag(unit: str, reason: str, data_dir: Path | None) -> None:
     """Leave UNIT out of every analysis from the next report on."""
     from lamella.bootstrap.tools import open_tools
 
-    with open_tools(settings_of(data_dir=data_dir)) as tools:
+    with open_tools(settings_of(data_dir=data_dir)) as tools, audited(tools, "units flag", digest_of_unit(unit)):
         tools.flags.put(Flag(unit=unit, reason=reason, detail=f"by {current_user()}", at=tools.clock.now()))
     click.echo(f"{unit} is left out of analyses, as {reason}")
 
@@ -65,7 +67,7 @@ def unflag(unit: str, data_dir: Path | None) -> None:
     """Count UNIT in analyses again."""
     from lamella.bootstrap.tools import open_tools
 
-    with open_tools(settings_of(data_dir=data_dir)) as tools:
+    with open_tools(settings_of(data_dir=data_dir)) as tools, audited(tools, "units unflag", digest_of_unit(unit)):
         tools.flags.remove(unit)
     click.echo(f"{unit} counts again")
 

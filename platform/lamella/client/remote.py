@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from lamella.client.transport import Transport
 from lamella.client.wire import (
@@ -125,8 +125,8 @@ class RemoteClient:
 
     def explain(self, unit: str, *, context: Mapping[str, Json] | None = None) -> Document:
         """Why `unit` gets what it gets, step by step; nothing is recorded."""
-        query = {"unit": unit, **{name: str(value) for name, value in (context or {}).items()}}
-        return self._get(f"/v1/admin/explain?{urlencode(query)}")
+        body = {"unit": unit, "context": context or {}}
+        return as_document(self._transport.call("POST", "/v1/admin/explain", body, is_repeatable=True))
 
     def request_training(
         self, kind: str, name: str, *, hyperparameters: Mapping[str, Json] | None = None, seed: int = 0

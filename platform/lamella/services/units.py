@@ -1,21 +1,19 @@
 """One unit's records, exported or erased everywhere: the store, the inbox, the quarantine and the archive."""
 
 import hashlib
-from collections.abc import Mapping
-from datetime import datetime
 
 from lamella.errors import InvalidInput
+from lamella.experiments.fields import text_fault
 from lamella.experiments.model import Json
-from lamella.services.admin_ports import AuditLog, Deed
 from lamella.services.archive_ports import Archive, OldFacts, UnitRecords
 from lamella.services.ports import Clock, ConfigurationStore
 from lamella.services.record_ports import Arrivals
 
-ROUTE = "/v1/admin/units/<unit>"
-
 
 def digest_of_unit(unit: str) -> str:
-    """How an erased unit is named in the audit log: `sha256:` and the digest of its text."""
+    """How a unit is named in the audit log: `sha256:` and the digest of its text. Raises InvalidInput for no text."""
+    if fault := text_fault(unit):
+        raise InvalidInput(f"unit: {fault}")
     return f"sha256:{hashlib.sha256(unit.encode()).hexdigest()}"
 
 
@@ -87,24 +85,6 @@ class Units:
 
     def _forced_in(self, unit: str) -> list[Json]:
         return [each.key for each in self._configuration.load().experiments if unit in each.forced]
-
-
-def audited_erasure(units: Units, audit: AuditLog, unit: str, *, actor: str, at: datetime) -> Mapping[str, Json]:
-    """The erasure, with a row in the audit log that names the unit by its digest only; for callers without HTTP."""
-    deed = Deed(
-        at=at,
-        actor=actor,
-        role="operator",
-        address="",
-        method="DELETE",
-        route=ROUTE,
-        path=f"/v1/admin/units/{digest_of_unit(unit)}",
-        request="command line",
-    )
-    number = audit.begin(deed)
-    done = units.erase(unit)
-    audit.complete(number, status=200, code=None)
-    return done
 
 
 def _check(unit: str) -> None:

@@ -48,7 +48,7 @@ from lamella.web.lane import Course, Lane, install_lane
 from lamella.web.limits import install_limits
 from lamella.web.listening import Listener
 from lamella.web.openapi import install_openapi
-from lamella.web.paths import install_paths
+from lamella.web.paths import install_addresses, install_paths
 from lamella.web.polling import Poller
 from lamella.web.problems import install_problems
 from lamella.web.requests import install_requests
@@ -134,10 +134,11 @@ def create_app(services: Services, *, secret: bytes) -> APIFlask:
         app.register_blueprint(module.blueprint)
     install_problems(app)
     install_openapi(app)
-    # The order of what happens before a view: id and clock, other origins, access, rate, the body's size and type, the
-    # audit's row, the answer that is kept already. What happens after one comes the other way round.
+    # The order of what happens before a view: id and clock, the address, other origins, access, rate, the body's size
+    # and type, the audit's row, the answer that is kept already. What happens after one comes the other way round.
     install_telemetry(app, telemetry)
     install_lane(app)
+    install_addresses(app)
     install_cors(app, services.settings.origins)
     install_auth(app, services.keys, host=services.settings.host)
     ofrep.install_ofrep(app, Rates(services.settings.ofrep_rate_per_second))

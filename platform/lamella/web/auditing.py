@@ -18,6 +18,8 @@ from lamella.services.units import digest_of_unit
 from lamella.web.auth import ADMIN
 
 WRITES: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+_QUESTION: Final = "configuration.explain_body"
+"""The POST that changes nothing: it asks what may be too long for an address."""
 _LOG_IN: Final = "pages.login_with_key"
 _LOG_OUT: Final = "pages.logout"
 
@@ -48,7 +50,7 @@ def install_auditing(app: Flask, audit: AuditLog, clock: Clock) -> None:
 
 
 def _is_audited() -> bool:
-    if request.method not in WRITES or request.url_rule is None:
+    if request.method not in WRITES or request.url_rule is None or request.endpoint == _QUESTION:
         return False
     return request.path.startswith(ADMIN) or request.endpoint in (_LOG_IN, _LOG_OUT)
 

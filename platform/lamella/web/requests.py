@@ -1,7 +1,8 @@
 """Request bodies: JSON through orjson, with the place of a fault named, and the size that each route accepts."""
 
 import json
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterable, Mapping
 from typing import IO, Any, Final, NoReturn
 
 import orjson
@@ -10,9 +11,11 @@ from flask.json.provider import JSONProvider
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from lamella.errors import InvalidInput
+from lamella.experiments.fields import text_fault
 
 DEFAULT_BYTES: Final = 8 * 1024 * 1024
 _WRITES: Final = frozenset({"POST", "PUT", "PATCH"})
+_NUL: Final = b"\\u0000"
 
 
 class OrjsonProvider(JSONProvider):
@@ -42,6 +45,14 @@ class JsonRequest(Request):
         if self.content_length is None and limit is not None and len(body) >= limit:
             raise RequestEntityTooLarge
         return body
+
+    def get_json(self, *args: Any, **kwargs: Any) -> Any:
+        """What the body says. Raises InvalidInput with the place of each text that not every store can keep."""
+        found = super().get_json(*args, **kwargs)
+        # JSON has one way to write a NUL, and no body comes this far with half of a surrogate pair.
+        if _NUL in self.get_data() and (faults := _text_faults(found)):
+            raise InvalidInput(*faults)
+        return found
 
     def on_json_loading_failed(self, e: ValueError | None) -> NoReturn:
         """Raises InvalidInput."""
@@ -103,6 +114,25 @@ def media_types(endpoint: str) -> tuple[str, ...]:
     if endpoint == "whole.put_configuration":
         return ("application/json", "application/yaml", "application/x-yaml", "text/yaml")
     return ("application/json",)
+
+
+def _text_faults(body: object) -> list[str]:
+    """A sentence for each text, names of fields included, that not every store can keep, with its place."""
+    faults, left = list[str](), deque[tuple[str, object]]([("", body)])
+    while left:
+        place, value = left.popleft()
+        parts: Iterable[tuple[object, object]] = ()
+        if isinstance(value, str):
+            fault = text_fault(value)
+            faults += [f"{place or 'body'}: {fault}"] if fault else []
+        elif isinstance(value, dict):
+            parts = value.items()
+            names = ((name, text_fault(name)) for name in value)
+            faults += [f"{place or 'body'}: the name {name!r:.80} {fault}" for name, fault in names if fault]
+        elif isinstance(value, list):
+            parts = enumerate(value)
+        left += [(f"{place}.{name}" if place else str(name), each) for name, each in parts]
+    return faults
 
 
 def _malformed(body: bytes, error: ValueError | None) -> str:

@@ -4,9 +4,11 @@ import pytest
 from click.testing import CliRunner
 
 from lamella.adapters.sql.audit import SqlAuditLog
+from lamella.adapters.sql.erasure import SqlUnitRecords
 from lamella.adapters.sql.journal import SqlJournal
 from lamella.adapters.sql.record import SqlRecordStore
 from lamella.cli.root import main
+from lamella.errors import StoreUnavailable
 from lamella.events.codec import encode
 from lamella.testing.fakes import FakeClock
 from lamella.testing.traffic import NOW, click, slate
@@ -36,8 +38,29 @@ def test_a_unit_is_exported_and_erased_and_an_audit_row_remains(store, engine):
     done = json.loads(run("units", "erase", "reader-1", "--yes"))
     assert (done["tables"]["impression"], store.counts()["slate"]) == (3, 0)
     (deed,) = SqlAuditLog(engine).deeds()
-    assert (deed.method, deed.path, deed.status) == ("DELETE", f"/v1/admin/units/{done['unit']}", 200)
+    assert (deed.method, deed.route, deed.role) == ("CLI", "lamella units erase", "cli")
+    assert (deed.path, deed.status, deed.code) == (f"lamella units erase {done['unit']}", 0, None)
     assert "reader-1" not in repr(deed)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(StoreUnavailable("the disk is full"), "store_unavailable"), (OSError("no"), "internal_error")]
+)
+def test_an_erasure_that_fails_is_in_the_audit_log_with_its_end(store, engine, monkeypatch, error, code):
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(SqlUnitRecords, "erase", fail)
+    assert CliRunner().invoke(main, ["units", "erase", "reader-1", "--yes"]).exit_code == 1
+    (deed,) = SqlAuditLog(engine).deeds()
+    assert (deed.status, deed.code) == (1, code)
+
+
+def test_a_unit_that_is_no_text_is_refused(store, engine):
+    for words in (["export", "\udcff"], ["erase", "\udcff", "--yes"], ["flag", "\udcff"], ["unflag", "\udcff"]):
+        result = CliRunner().invoke(main, ["units", *words])
+        assert (result.exit_code, "surrogate" in result.stderr) == (2, True)
+    assert SqlAuditLog(engine).deeds() == []
 
 
 def test_nothing_is_erased_without_a_yes(store):

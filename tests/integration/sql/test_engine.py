@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 import sqlalchemy as sa
 
-from lamella.adapters.sql.engine import create_engine, look, snapshot, writing
+from lamella.adapters.sql.engine import create_engine, is_postgresql, look, snapshot, writing
 from lamella.adapters.sql.schema import item
-from lamella.errors import InvalidSettings, StoreNotMigrated, StoreUnavailable
+from lamella.errors import InvalidInput, InvalidSettings, StoreNotMigrated, StoreUnavailable
 from lamella.testing.proxies import Mode, proxy
 
 AT = datetime(2026, 3, 2, 8, 0, 0, 123456, tzinfo=UTC)
@@ -46,6 +46,23 @@ def test_a_snapshot_does_not_see_what_is_committed_meanwhile(engine):
         assert reader.execute(count).scalar() == 0
     with snapshot(engine) as reader:
         assert reader.execute(count).scalar() == 1
+
+
+def test_a_text_that_the_store_does_not_take_is_bad_input(engine):
+    # SQLite takes a NUL, which is why what comes in is checked before.
+    for text in ("\ud800", "a\0b") if is_postgresql(engine) else ("\ud800",):
+        for statement in (sa.insert(item).values({**VALUES, "title": text}), sa.select(item).where(item.c.key == text)):
+            with pytest.raises(InvalidInput, match="a text holds"), writing(engine) as connection:
+                connection.execute(statement)
+
+
+def test_a_text_that_the_server_cannot_make_is_bad_input(pg_database_url):
+    engine = create_engine(pg_database_url)
+    with pytest.raises(InvalidInput, match="a text holds"), engine.connect() as connection:
+        connection.execute(sa.text("""SELECT CAST('{"a": "\\u0000"}' AS jsonb)"""))
+    with pytest.raises(sa.exc.DataError), engine.connect() as connection:
+        connection.execute(sa.text("SELECT 1 / 0"))
+    engine.dispose()
 
 
 def how_many(connection) -> int:

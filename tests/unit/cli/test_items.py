@@ -49,3 +49,17 @@ def test_every_line_at_fault_is_named(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str) -> None:
     with pytest.raises(InvalidInput, match=name):
         read_items(tmp_path / name, now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("items.csv", "key,title\na\0,One\n", "NUL"),
+        ("items.jsonl", '{"key": "a", "title": "One", "words": ["\\u0000"]}\n', "NUL"),
+        ("items.jsonl", '{"key": "a", "title": "\\ud800"}\n', "surrogate"),
+        ("items.jsonl", '{"key": "a", "title": "One", "words": NaN}\n', "finite"),
+    ],
+)
+def test_what_not_every_store_keeps_is_refused(tmp_path: Path, name: str, text: str, words: str) -> None:
+    with pytest.raises(InvalidInput, match=words):
+        read_items(write(tmp_path, name, text), now=NOW)

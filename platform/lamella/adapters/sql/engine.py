@@ -23,7 +23,7 @@ from sqlalchemy import event
 from lamella.adapters.sql.queue import turn
 from lamella.adapters.sql.schema import REVISION
 from lamella.adapters.sql.silence import Rest, watched
-from lamella.errors import InvalidSettings, StoreNotMigrated, StoreUnavailable
+from lamella.errors import InvalidInput, InvalidSettings, StoreNotMigrated, StoreUnavailable
 
 SQLITE_WAIT_SECONDS: Final = 30.0
 _WAL_PAGES: Final = 8_000
@@ -46,7 +46,8 @@ _engines: Final[weakref.WeakSet[sa.Engine]] = weakref.WeakSet()
 def create_engine(url: str, *, pool_size: int = 8) -> sa.Engine:
     """An engine for a `postgresql+psycopg://` or `sqlite:///` URL; connects at first use, and again after a fork.
 
-    Its errors are StoreUnavailable where the store does not answer and StoreNotMigrated where a table is missing.
+    Its errors are StoreUnavailable where the store does not answer, StoreNotMigrated where a table is missing, and
+    InvalidInput for a text that the store does not take; what comes in is checked for those before.
     Raises InvalidSettings for another kind of URL.
     """
     target = _parse(url)
@@ -203,7 +204,7 @@ def _begin_sqlite(connection: sa.Connection) -> None:
 
 
 def _translate(context: sa.ExceptionContext) -> None:
-    """Turns what the drivers raise for a store that is away, or not ours, into errors of lamella."""
+    """Turns what the drivers raise for a store that is away, or not ours, or a text it refuses into our errors."""
     original = context.original_exception
     engine = context.engine
     url = shown(engine.url) if engine is not None else context.dialect.name
@@ -213,6 +214,8 @@ def _translate(context: sa.ExceptionContext) -> None:
         type(original) is sqlite3.DatabaseError
     ):
         raise _unavailable(url, engine.url.password if engine is not None else None, original)
+    if _is_text_refused(original):
+        raise InvalidInput("a text holds a NUL or half of a surrogate pair, which cannot be stored; take it out")
 
 
 def unavailable(engine: sa.Engine, error: BaseException) -> StoreUnavailable | StoreNotMigrated:
@@ -237,6 +240,13 @@ def _not_migrated(url: str, error: BaseException | None) -> StoreNotMigrated:
 
 def _is_missing(error: BaseException | None) -> bool:
     return isinstance(error, sqlite3.OperationalError) and str(error).startswith(("no such table", "no such column"))
+
+
+def _is_text_refused(error: BaseException) -> bool:
+    if isinstance(error, psycopg.DataError):
+        named = isinstance(error, psycopg.errors.UntranslatableCharacter | psycopg.errors.CharacterNotInRepertoire)
+        return named or (error.sqlstate is None and "NUL" in str(error))
+    return isinstance(error, UnicodeEncodeError)
 
 
 def _forget_connections() -> None:
