@@ -9,11 +9,13 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
 import yaml
+
+from lamella.web.wsgi import SECRET_FILE
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
@@ -47,6 +49,21 @@ def test_every_service_has_a_health_check_and_waits_for_what_it_needs() -> None:
 
 def test_the_broker_keeps_tasks_on_disk() -> None:
     assert "--appendonly yes --appendfsync always" in " ".join(SERVICES["redis"]["command"])
+
+
+def volume_of(service: dict[str, Any], path: PurePosixPath) -> str | None:
+    """The volume that keeps `path` of the container; None where it goes with the container."""
+    mounts = {PurePosixPath(target): name for name, target in (each.split(":") for each in service["volumes"])}
+    return next((mounts[place] for place in (path, *path.parents) if place in mounts), None)
+
+
+@pytest.mark.parametrize("kept", [SECRET_FILE, "models", "journal", "archive"])
+def test_what_processes_share_outlives_their_containers(kept: str) -> None:
+    found = set()
+    for service in OURS.values():
+        found.add(volume_of(service, PurePosixPath(service["environment"]["LAMELLA_DATA_DIR"]) / kept))
+    assert len(found) == 1
+    assert found <= set(COMPOSE["volumes"])
 
 
 def test_the_image_runs_without_root() -> None:

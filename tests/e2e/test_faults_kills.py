@@ -1,7 +1,10 @@
 """kill -9 of every process, at random moments under load: nothing acknowledged is lost, nothing is stored twice."""
 
+import json
 import random
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
@@ -48,6 +51,16 @@ def test_twenty_kills_of_each_process_lose_and_double_nothing(tmp_path: Path) ->
     kill_each(tmp_path / "lab", rounds=20, seed=20)
 
 
+def readiness(url: str) -> tuple[int, str]:
+    """The status of /readyz, and what it calls itself."""
+    try:
+        with urllib.request.urlopen(f"{url}/readyz", timeout=60) as answer:
+            return int(answer.status), str(json.load(answer)["status"])
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, str(json.load(error)["status"])
+
+
 def test_while_the_store_is_away_lists_and_events_go_on(tmp_path: Path, wait_until: Wait) -> None:
     rng = random.Random(7)
     with cluster() as store, laboratory(tmp_path / "lab", cluster=store) as lab:
@@ -61,5 +74,6 @@ def test_while_the_store_is_away_lists_and_events_go_on(tmp_path: Path, wait_unt
             ledger, slates, events = lab.ledger, len(lab.ledger.slates), len(lab.ledger.events)
             wait_until(lambda: len(ledger.slates) > slates and len(ledger.events) > events, 90)
             assert not store.is_up()
+            wait_until(lambda: readiness(lab.urls[0]) == (200, "degraded"), 90)
             lab.progress()
         lab.audit("PostgreSQL away under load")

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from lamella.supervisor.log import LOG_BYTES, older
+
 pytestmark = pytest.mark.slow
 
 READY_SECONDS = 240
@@ -93,6 +95,13 @@ def test_up_is_ready_heals_what_is_killed_and_stops_in_seconds(
 
         key = run("keys", "create", "--role", "admin", "--data-dir", str(folder))
         assert re.fullmatch(r"lam_[\w-]{43}", key.stdout.splitlines()[-1]), key.stderr
+
+        log = folder / "logs" / "web.log"
+        with log.open("ab") as other:
+            other.write(bytes(LOG_BYTES + 1))
+        wait_until(lambda: older(log).exists() and log.stat().st_size < LOG_BYTES, READY_SECONDS)
+        wait_until(lambda: status_of(f"http://127.0.0.1:{free_port}/healthz") and b"/healthz" in log.read_bytes(), 60)
+        assert b"\0" not in log.read_bytes()
 
         for name in sorted(NAMES):
             before = up.pids[name]

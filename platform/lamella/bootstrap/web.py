@@ -17,11 +17,12 @@ from lamella.bootstrap.connections import check_broker, task_queue
 from lamella.bootstrap.elsewhere import SegmentsElsewhere
 from lamella.bootstrap.journals import journal_of, leftovers_of
 from lamella.bootstrap.later import later
+from lamella.bootstrap.readiness import ReadinessCheck, readiness
 from lamella.bootstrap.registry import registry_of, uploads_of
 from lamella.bootstrap.stores import Stores, stores, units
 from lamella.bootstrap.warming import WarmConfiguration
 from lamella.config import Settings
-from lamella.errors import StoreNotMigrated, Unavailable
+from lamella.errors import Unavailable
 from lamella.experiments.model import Json
 from lamella.metrics.definitions import METRICS
 from lamella.recommenders.host import ModelHost
@@ -84,18 +85,6 @@ class Announcements(Protocol):
         Raises Unavailable where nothing can be heard.
         """
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReadinessCheck:
-    """One line of /readyz: `probe` returns where all is well and raises a LamellaError where it is not.
-
-    A check that is not `required` is reported and makes the process degraded, but not unready.
-    """
-
-    name: str
-    probe: Callable[[], None]
-    required: bool = True
 
 
 def _no_segments(_key: str, _by: Sequence[str], _metrics: Sequence[str]) -> dict[str, Json]:
@@ -216,7 +205,9 @@ def web_services(settings: Settings) -> Services:
         left=shared.leftovers,
         groups=journal if isinstance(journal, DiskJournal) else None,
         announcements=Channel(settings.redis_url) if settings.redis_url else None,
-        readiness=_readiness(settings, found, snapshots),
+        readiness=readiness(
+            settings.journal, snapshots, check_store=found.check, check_broker=partial(check_broker, settings)
+        ),
     )
 
 
@@ -301,24 +292,3 @@ def _trainer(registry: Registry) -> Trainer:
     from lamella.recommenders.trainer import KerasTrainer
 
     return KerasTrainer(registry)
-
-
-def _readiness(settings: Settings, found: Stores, snapshots: SnapshotHolder) -> Sequence[ReadinessCheck]:
-    """The broker is not required: lists are served and recorded without it, only later analysed."""
-
-    def store() -> None:
-        try:
-            found.check()
-        except StoreNotMigrated:
-            return
-
-    def snapshot() -> None:
-        if not snapshots.is_loaded:
-            raise Unavailable("no configuration was loaded yet; the log of the web process says why")
-
-    return (
-        ReadinessCheck(name="store", probe=store),
-        ReadinessCheck(name="migrations", probe=found.check),
-        ReadinessCheck(name="broker", probe=lambda: check_broker(settings), required=False),
-        ReadinessCheck(name="snapshot", probe=snapshot),
-    )

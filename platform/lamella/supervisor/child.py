@@ -5,11 +5,13 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from lamella.adapters import lifeline
+from lamella.supervisor.log import LOG_BYTES, newest, rotate
 
 _FIRST_DELAY_SECONDS: Final = 0.2
 _LONGEST_DELAY_SECONDS: Final = 10.0
@@ -19,7 +21,10 @@ _TAIL_BYTES: Final = 8192
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """What a child runs. `is_ready` asks whether it does its work; `patience_seconds` bound its orderly end."""
+    """What a child runs. `is_ready` asks whether it does its work; `patience_seconds` bound its orderly end.
+
+    A log of more than `log_bytes` is moved aside.
+    """
 
     name: str
     command: Sequence[str]
@@ -27,6 +32,7 @@ class Program:
     log: Path
     is_ready: Callable[[], bool]
     patience_seconds: float = 5.0
+    log_bytes: int = LOG_BYTES
 
 
 @dataclass(slots=True)
@@ -82,6 +88,11 @@ class Child:
         self.restart_at = time.monotonic() + delay
         return delay
 
+    def bound_log(self) -> None:
+        """Move the log aside where it is large; one that cannot be moved stops nothing."""
+        with suppress(OSError):
+            self._log_offset -= rotate(self.program.log, limit_bytes=self.program.log_bytes)
+
     def complaint(self) -> str:
         """The sentence after `error:` in what the process logged since its start, or ""."""
         errors = [line.removeprefix("error:").strip() for line in self._tail() if line.startswith("error:")]
@@ -107,13 +118,7 @@ class Child:
 
     def _tail(self) -> list[str]:
         """The newest lines that the process logged since its start, without empty ones."""
-        try:
-            with self.program.log.open("rb") as log:
-                size = log.seek(0, os.SEEK_END)
-                log.seek(max(self._log_offset, size - _TAIL_BYTES))
-                text = log.read().decode(errors="replace")
-        except OSError:
-            return []
+        text = newest(self.program.log, self._log_offset, _TAIL_BYTES).decode(errors="replace")
         return [line.strip() for line in text.splitlines() if line.strip()]
 
     def _signal(self, number: signal.Signals) -> None:

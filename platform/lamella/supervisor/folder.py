@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import IO, Final
 
 from lamella.errors import Conflict, InvalidSettings
+from lamella.supervisor.log import set_aside
 
 _LOCK: Final = "up.pid"
-_LOG_BYTES: Final = 20_000_000
 
 
 class DataFolder:
@@ -60,10 +60,9 @@ class DataFolder:
             return "unknown"
 
     def log(self, name: str) -> Path:
-        """The log of a child; one that has grown large is moved aside first, and replaces the one before."""
+        """The log of a child that does not run; one that has grown large is moved aside first."""
         path = self.path / "logs" / f"{name}.log"
-        if path.exists() and path.stat().st_size > _LOG_BYTES:
-            path.replace(path.with_suffix(".log.1"))
+        set_aside(path)
         return path
 
 

@@ -114,6 +114,7 @@ class Supervisor:
             while not self._stopping.wait(_WATCH_SECONDS):
                 for child in self._children:
                     self._watch(child)
+                    child.bound_log()
                 if not self._ready.is_set() and all(child.check_ready() for child in self._children):
                     self._ready.set()
         except LamellaError as error:

@@ -6,7 +6,8 @@ from typing import Final, cast
 
 from flask import Flask, current_app
 
-from lamella.bootstrap.web import ReadinessCheck, Services
+from lamella.bootstrap.readiness import ReadinessCheck
+from lamella.bootstrap.web import Services
 from lamella.web.gauges import QuarantineGauge
 from lamella.web.listening import Listener
 from lamella.web.polling import Poller

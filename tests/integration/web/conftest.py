@@ -11,7 +11,8 @@ import pytest
 from apiflask import APIFlask
 from flask.testing import FlaskClient
 
-from lamella.bootstrap.web import ReadinessCheck, Services
+from lamella.bootstrap.readiness import ReadinessCheck
+from lamella.bootstrap.web import Services
 from lamella.config import Settings
 from lamella.experiments.document import experiment_from_document, layer_from_document, parameter_from_document
 from lamella.recommenders.blobs import FolderBlobs

@@ -2,7 +2,10 @@
 
 from collections.abc import Sequence
 
+import pytest
+
 from lamella.bootstrap.warming import WarmConfiguration
+from lamella.errors import StoreUnavailable
 from lamella.experiments.model import (
     AnalysisPlan,
     Configuration,
@@ -13,6 +16,7 @@ from lamella.experiments.model import (
     Status,
     Variant,
 )
+from lamella.services.assigning import SnapshotHolder
 from lamella.services.staging import models_of
 from lamella.testing.configurations import MemoryConfigurationStore
 
@@ -70,3 +74,14 @@ def test_loading_a_configuration_lists_the_versions_anew_and_warms_its_models() 
     assert host.told == []
     assert store.load() == CONFIGURATION
     assert host.told == ["refresh", ["mf@3", "popularity"]]
+
+
+def test_without_a_list_of_models_no_configuration_is_taken_over() -> None:
+    class Mute(Host):
+        def refresh(self) -> None:
+            raise StoreUnavailable("the store does not answer")
+
+    holder = SnapshotHolder(WarmConfiguration(MemoryConfigurationStore(CONFIGURATION), Mute()))
+    with pytest.raises(StoreUnavailable):
+        holder.refresh()
+    assert not holder.is_loaded

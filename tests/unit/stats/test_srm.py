@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lamella.stats.srm import sample_ratio, sequential_sample_ratio
+from lamella.stats.srm import THRESHOLD, sample_ratio, sequential_sample_ratio
 from lamella.stats.undefined import Reason
 
 
@@ -91,3 +91,46 @@ def test_the_sequential_test_may_be_watched_all_the_time():
         looks = [{"a": int(a), "b": int(b), "c": int(c)} for a, b, c in counts]
         alarms += sequential_sample_ratio(looks, {"a": 1, "b": 1, "c": 2}, concentration=500.0) < 0.05
     assert alarms / 400 < 0.1
+
+
+READERS, LOOKS, EXPERIMENTS = 20_000, 5_000, 20_000
+AT_SOME_LOOK = {1: 0.00115, 14: 0.0064, 336: 0.0181, 5_000: 0.0269}
+"""The table of docs/statistics.md: how often the test fails at one of so many looks, with nothing wrong."""
+
+
+def first_gaps(readers):
+    """The smallest difference of two equal arms at which the test fails, for each number of readers."""
+    exact = readers - 2 * (stats.binom.ppf(THRESHOLD / 2, readers, 0.5).astype(int) - 1)
+    chi_squared = np.sqrt(stats.chi2.isf(THRESHOLD, 1) * readers)
+    return np.where(readers <= 10_000, exact, chi_squared)
+
+
+def test_the_more_often_the_ratio_is_looked_at_the_more_often_chance_alone_fails_it():
+    readers = np.arange(1, LOOKS + 1) * (READERS // LOOKS)
+    gaps = first_gaps(readers)
+    for total, gap in list(zip(readers.tolist(), gaps.tolist(), strict=True))[9::250]:
+        both = 2 * math.ceil(gap / 2), 2 * math.ceil(gap / 2) - 2
+        p = [sample_ratio({"a": (total + d) // 2, "b": (total - d) // 2}, {"a": 1, "b": 1}).p for d in both]
+        assert p[0] < THRESHOLD <= p[1]
+    rng = np.random.default_rng(7)
+    heads = np.array([number.bit_count() for number in range(16)], dtype=np.int16)
+    failed = dict.fromkeys(AT_SOME_LOOK, 0)
+    for _ in range(EXPERIMENTS // 1_000):
+        arm = np.cumsum(heads[rng.integers(0, 16, size=(1_000, LOOKS), dtype=np.uint8)], axis=1, dtype=np.int32)
+        fails = np.abs(2 * arm - readers) >= gaps
+        for looks in failed:
+            at = np.linspace(0, LOOKS, looks + 1)[1:].round().astype(int) - 1
+            failed[looks] += int(fails[:, at].any(axis=1).sum())
+    assert {looks: count / EXPERIMENTS for looks, count in failed.items()} == AT_SOME_LOOK
+
+
+@pytest.mark.parametrize(("readers", "fixed", "sequential"), [(1_000, 0.553, 0.696), (100_000, 0.5052, 0.5067)])
+def test_the_sequential_form_sees_large_mismatches_only(readers, fixed, sequential):
+    """The smallest share of one of two equal arms that each finds."""
+
+    def smallest(p_of):
+        return next(k for k in range(readers // 2, readers) if p_of({"a": k, "b": readers - k}) < THRESHOLD) / readers
+
+    assert smallest(lambda units: sample_ratio(units, {"a": 1, "b": 1}).p) == pytest.approx(fixed, abs=6e-5)
+    watched = smallest(lambda units: sequential_sample_ratio([units], {"a": 1, "b": 1}))
+    assert watched == pytest.approx(sequential, abs=6e-5)

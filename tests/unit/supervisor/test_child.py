@@ -6,9 +6,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from lamella.supervisor.child import Child, Program
+from lamella.supervisor.log import older
 
 
 def program(
@@ -69,6 +71,31 @@ def test_a_child_that_did_not_complain_has_its_last_line_as_its_last_words(tmp_p
     child.start()
     child.wait()
     assert (child.complaint(), child.last_words()) == ("", "busy")
+
+
+def test_what_a_child_complained_of_is_found_after_its_log_was_moved_aside(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("error: an old sorrow\n")
+    child = Child(replace(program(log, sys.executable, "-c", "print('error: the store is away')"), log_bytes=10))
+    child.start()
+    child.wait()
+    child.bound_log()
+    assert log.read_text() == ""
+    assert child.complaint() == child.last_words() == "the store is away"
+    child.start()
+    child.wait()
+    assert child.complaint() == "the store is away"
+
+
+def test_the_sorrow_of_an_earlier_start_stays_unsaid_after_its_log_was_moved_aside(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("error: an old sorrow\n")
+    child = Child(replace(program(log, sys.executable, "-c", ""), log_bytes=10))
+    child.start()
+    child.wait()
+    child.bound_log()
+    assert older(log).read_text() == "error: an old sorrow\n"
+    assert (child.complaint(), child.last_words()) == ("", "")
 
 
 def test_delays_double_from_a_fifth_of_a_second_up_to_ten(tmp_path: Path) -> None:

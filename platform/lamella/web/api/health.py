@@ -25,13 +25,13 @@ def healthz() -> ResponseReturnValue:
 def readyz() -> ResponseReturnValue:
     """Says whether the process can serve, check by check.
 
-    503 while a required check fails; a failing check that is not required makes the status `degraded`, with 200.
+    503 while a check fails without which it cannot; another failing check makes the status `degraded`, with 200.
     """
-    results = {check.name: (check, _probe(check)) for check in services().readiness}
-    failed = [check for check, outcome in results.values() if outcome["status"] != "ok"]
-    is_down = any(check.required for check in failed)
-    status = "unavailable" if is_down else "degraded" if failed else "ok"
-    checks = {name: outcome for name, (_, outcome) in results.items()}
+    failures = {check: _failure(check) for check in services().readiness}
+    is_down = any(failure is not None and check.forbids(failure) for check, failure in failures.items())
+    is_whole = all(failure is None for failure in failures.values())
+    status = "unavailable" if is_down else "ok" if is_whole else "degraded"
+    checks = {check.name: _outcome(failure) for check, failure in failures.items()}
     return {"status": status, "checks": checks}, 503 if is_down else 200
 
 
@@ -45,9 +45,15 @@ def metrics() -> ResponseReturnValue:
     )
 
 
-def _probe(check: ReadinessCheck) -> dict[str, str]:
+def _failure(check: ReadinessCheck) -> LamellaError | None:
     try:
         check.probe()
     except LamellaError as error:
-        return {"status": "failed", "code": error.code, "detail": str(error)}
-    return {"status": "ok"}
+        return error
+    return None
+
+
+def _outcome(failure: LamellaError | None) -> dict[str, str]:
+    if failure is None:
+        return {"status": "ok"}
+    return {"status": "failed", "code": failure.code, "detail": str(failure)}
