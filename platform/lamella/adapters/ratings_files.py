@@ -22,6 +22,8 @@ _COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "rating": ("rating", "Rating", "score", "stars"),
     "time": ("timestamp", "time", "Timestamp", "ts", "seq"),
 }
+_GAPS: Final[Sequence[str]] = ("", "NA", "N/A", "n/a", "NaN", "nan", "NaT", "None", "NULL", "null", "<NA>", "#N/A")
+"""What stands for a missing value, except in a column of keys: there only the empty text does."""
 _FAR_SECONDS: Final = 1e11
 _KEYS: Final = ("key", "id", *_COLUMNS["item"], *_COLUMNS["unit"])
 _RATING_NAMES: Final = ("UserID", "MovieID", "Rating", "Timestamp")
@@ -67,7 +69,7 @@ class RatingsFiles:
 
         `.dat` has :: between its columns and `u.data` tabs, both without a header; `.csv`, `.tsv` and `.parquet` name
         theirs: user, item, rating and, where there is one, timestamp (else the order of the file is time). A title's
-        year is its date. Raises InvalidInput where a file or a column is missing or unreadable.
+        year is its date. Raises InvalidInput where a file or a column is missing, or a value unreadable.
         """
         place = Path(path)
         table = _read(place, _rating_columns)
@@ -75,7 +77,7 @@ class RatingsFiles:
         items_path, users_path = (
             Path(given) if given else _beside(place, what) for given, what in ((items, "items"), (users, "users"))
         )
-        times = _times(table)
+        times = _times(table, place)
         return Ratings(
             units=_keys(units, place),
             items=_keys(items_of, place),
@@ -102,7 +104,10 @@ def _read(path: Path, of_plain: Callable[[Path], "pd.DataFrame"]) -> "pd.DataFra
             return pd.read_parquet(path)
         if path.suffix.lower() in (".csv", ".tsv", ".gz"):
             separator = "\t" if ".tsv" in path.name.lower() else ","
-            return pd.read_csv(path, sep=separator, dtype=dict.fromkeys(_KEYS, str))
+            names = map(str, pd.read_csv(path, sep=separator, nrows=0))
+            gaps = {name: ("",) if name in _KEYS else _GAPS for name in names}
+            keys = dict.fromkeys(_KEYS, str)
+            return pd.read_csv(path, sep=separator, dtype=keys, keep_default_na=False, na_values=gaps)
         return of_plain(path)
     except (OSError, ValueError, ImportError, UnicodeError) as error:
         raise InvalidInput(f"{path} cannot be read as a table: {error}") from error
@@ -143,7 +148,7 @@ def _column(table: "pd.DataFrame", name: str, path: Path) -> "pd.Series[str]":
 
 def _keys(column: "pd.Series[str]", path: Path) -> list[str]:
     """The keys as texts. Raises InvalidInput for one that is missing."""
-    is_missing = column.isna().to_numpy()
+    is_missing = _is_gap(column).to_numpy()
     if is_missing.any():
         raise InvalidInput(f"{path}: {column.name} of row {int(is_missing.argmax()) + 1} is missing")
     return [_text(each) for each in column.tolist()]
@@ -164,19 +169,43 @@ def _numbers(column: "pd.Series[str]", path: Path) -> list[float]:
     return numbers
 
 
-def _times(table: "pd.DataFrame") -> list[float] | None:
-    """The first column of time without a gap, in seconds since 1970; None where there is none."""
+def _is_gap(column: "pd.Series[str]") -> "pd.Series[bool]":
+    return column.isna() | (column == "")
+
+
+def _times(table: "pd.DataFrame", path: Path) -> list[float] | None:
+    """The first column of time without a gap, in seconds since 1970; None where there is none.
+
+    Raises InvalidInput for a time that is there and cannot be read.
+    """
+    for name in _COLUMNS["time"]:
+        if name in table.columns:
+            column = table[name].reset_index(drop=True)
+            there = column[~_is_gap(column)]
+            times = _read_times(there)
+            bad = next((place for place, time in enumerate(times) if not math.isfinite(time)), None)
+            if bad is not None:
+                raise InvalidInput(
+                    f"{path}: {name} of row {there.index[bad] + 1} is '{there.iloc[bad]}', not a time; write every one "
+                    "as a moment of ISO 8601, or every one as a number since 1970"
+                )
+            if len(times) == len(table):
+                return times
+    return None
+
+
+def _read_times(column: "pd.Series[str]") -> list[float]:
+    """Seconds since 1970; NaN for what cannot be read. All are numbers, or all moments, as the first one is."""
     import pandas as pd
 
-    for column in _COLUMNS["time"]:
-        if column in table.columns:
-            numbers = pd.to_numeric(table[column].astype(object), errors="coerce")
-            if not bool(numbers.isna().any()):
-                return _seconds([float(each) for each in numbers])
-            moments = pd.to_datetime(table[column], errors="coerce", utc=True)
-            if not bool(moments.isna().any()):
-                return [each.timestamp() for each in moments]
-    return None
+    numbers = pd.to_numeric(column.astype(object), errors="coerce")
+    if len(numbers) and math.isfinite(numbers.iloc[0]):
+        return _seconds([float(each) for each in numbers])
+    if not pd.api.types.is_datetime64_any_dtype(column):
+        texts = column.astype(str)
+        column = texts.where(texts.str.match(r"\d"))  # else pandas takes the words now and today for times
+    moments = pd.to_datetime(column, format="ISO8601", errors="coerce", utc=True)
+    return [at.timestamp() if is_read else math.nan for at, is_read in zip(moments, moments.notna(), strict=True)]
 
 
 def _seconds(times: list[float]) -> list[float]:

@@ -22,7 +22,7 @@ import numpy as np
 from lamella.errors import Conflict, InvalidInput, ModelCorrupt, ModelFailed, NotFound
 from lamella.experiments.model import Json
 from lamella.recommenders.artifact import FactorModel, pack, unpack
-from lamella.services.model_ports import ModelCatalogue, ModelVersion
+from lamella.services.model_ports import MODEL_NAME, ModelCatalogue, ModelVersion
 from lamella.services.staging import Stage
 
 FORMAT: Final = "lamella.model/1"
@@ -30,7 +30,6 @@ SERVING: Final = "serving.npz"
 MANIFEST: Final = "manifest.json"
 MOST_PROBE_ERROR: Final = 1e-4
 
-_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _PARTIAL: Final = ".partial-"
 _ABANDONED_SECONDS: Final = 3600.0
 _ATTEMPTS: Final = 20
@@ -155,7 +154,7 @@ class FolderRegistry:
 
 def check_name(name: str) -> None:
     """Nothing. Raises InvalidInput unless `name` can name a model: lower case, digits, - and _, up to 64."""
-    if not _NAME.fullmatch(name):
+    if not re.fullmatch(MODEL_NAME, name):
         raise InvalidInput(f"model name {name!r} is not 1 to 64 of a-z, 0-9, - and _, starting with a letter or digit")
 
 

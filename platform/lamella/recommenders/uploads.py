@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Final
 
-from lamella.errors import InvalidInput, LamellaError, NotFound, TrainingFault
+from lamella.errors import InvalidInput, NotFound, TrainingFault
 from lamella.experiments.model import Json
 from lamella.recommenders.blobs import Blobs
 from lamella.recommenders.kind import Weights
@@ -22,7 +22,10 @@ from lamella.services.training import Progress
 from lamella.services.uploading import Upload
 
 UPLOADS: Final = ".uploads"
-"""Beside the models: no name of a model begins with a dot."""
+"""Beside the models: no name of a model begins with a dot.
+
+An upload lies in `<seconds>-<key>`: when it was begun is known before its first file is whole, wherever it is kept.
+"""
 _WEIGHTS: Final = "weights"
 _ABOUT: Final = "upload.json"
 _ABANDONED_SECONDS: Final = 3600.0
@@ -67,10 +70,11 @@ class Uploads:
             raise InvalidInput(*faults)
         return hyperparameters
 
-    def keep(self, upload: Upload, key: str) -> None:
-        """Keeps the upload for a worker, whole or not at all. Raises Unavailable."""
-        folder = f"{UPLOADS}/{key}"
-        about = {"at": self._clock(), "sha256": upload.sha256, "format": _format(upload)}
+    def keep(self, upload: Upload, key: str) -> str:
+        """Where the upload waits for a worker, whole or not at all. Raises Unavailable."""
+        place = f"{int(self._clock())}-{key}"
+        folder = f"{UPLOADS}/{place}"
+        about = {"sha256": upload.sha256.lower(), "format": _format(upload)}
         try:
             self._blobs.write(f"{folder}/{_ABOUT}", json.dumps(about).encode())
             self._blobs.write(f"{folder}/{ROWS}", upload.rows)
@@ -78,17 +82,22 @@ class Uploads:
         except BaseException:
             self._blobs.remove(folder)
             raise
+        return place
 
-    def discard(self, upload: str) -> None:
+    def discard(self, place: str) -> None:
         """Removes what was uploaded; nothing where that is gone."""
-        self._blobs.remove(f"{UPLOADS}/{upload}")
+        self._blobs.remove(f"{UPLOADS}/{place}")
 
     def sweep(self, is_awaited: Callable[[str], bool]) -> int:
-        """How many uploads were removed: those an hour old that no training waits for."""
+        """How many uploads were removed: those begun an hour ago whose key no training waits for.
+
+        A younger one stays, for it may still be written, or its training not yet be known.
+        """
         removed = 0
-        for key in self._blobs.folders(UPLOADS):
-            if self._clock() - self._kept_at(key) > _ABANDONED_SECONDS and not is_awaited(key):
-                self.discard(key)
+        for place in self._blobs.folders(UPLOADS):
+            begun, key = _begun(place)
+            if self._clock() - begun > _ABANDONED_SECONDS and not is_awaited(key):
+                self.discard(place)
                 removed += 1
         return removed
 
@@ -115,11 +124,15 @@ class Uploads:
         progress(0.9, f"publishing; greatest probe error {trained.probe_error:.2g}")
         return self._registry.publish(trained, name=run.name, at=at, stage=Stage.CANDIDATE)
 
-    def _kept_at(self, key: str) -> float:
-        try:
-            return float(json.loads(self._blobs.read(f"{UPLOADS}/{key}/{_ABOUT}"))["at"])
-        except (LamellaError, ValueError, KeyError, TypeError):
-            return 0.0
+
+def _begun(place: str) -> tuple[int, str]:
+    """When the upload in this folder was begun, and its key; long ago where the folder is none of ours.
+
+    >>> _begun("1767225600-5f0c")
+    (1767225600, '5f0c')
+    """
+    seconds, _, key = place.partition("-")
+    return (int(seconds), key) if key and seconds.isdecimal() else (0, place)
 
 
 def _of_weights(

@@ -1,5 +1,6 @@
 """What the use cases need of items, models, trainings and the queue of the workers, as protocols."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -7,6 +8,11 @@ from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol
 
 from lamella.experiments.model import Json
+
+MODEL_NAME: Final = "[a-z0-9][a-z0-9_-]{0,63}"
+"""What a model may be called, as a regular expression."""
+MODEL_REFERENCE: Final = re.compile(f"({MODEL_NAME})(?:@([1-9][0-9]{{0,8}}))?")
+"""How a model is named, `mf`, or one version of it, `mf@3`: its name, and the number or None."""
 
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
 

@@ -7,6 +7,7 @@ from typing import Final
 from lamella.errors import InvalidRule
 from lamella.experiments.model import Configuration, Json
 from lamella.experiments.targeting import compile_rule
+from lamella.services.model_ports import MODEL_REFERENCE
 
 DEFAULTS: Final[Mapping[str, Json]] = {
     "recall.model": "",
@@ -41,6 +42,7 @@ _RANGES: Final[Mapping[str, tuple[float, float]]] = {
     "slate.size": (1, 100),
 }
 _INTEGERS: Final = frozenset(("recall.count", "slate.size"))
+_MODELS: Final = frozenset(("recall.model", "rank.model"))
 FILTER: Final = "recall.filter"
 UNREAD: Final = "recall.unread"
 
@@ -61,7 +63,7 @@ def parameter_fault(key: str, value: Json) -> str | None:
         return None if isinstance(value, bool) else f"{key}={value!r} is neither true nor false"
     if key == FILTER:
         return _rule_fault(value)
-    if key in DEFAULTS and not (isinstance(value, str) and (value or key == "rank.model")):
+    if key in _MODELS and not _is_model(value) and not (key == "rank.model" and value == ""):
         return f"{key}={value!r} is not the name of a model, such as 'mf' or 'mf@3'"
     return None
 
@@ -82,6 +84,10 @@ def number(value: Json) -> float:
         return float(value) if isinstance(value, (int, float)) else math.nan
     except OverflowError:
         return math.nan
+
+
+def _is_model(value: Json) -> bool:
+    return isinstance(value, str) and MODEL_REFERENCE.fullmatch(value) is not None
 
 
 def _rule_fault(rule: Json) -> str | None:

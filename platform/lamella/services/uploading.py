@@ -38,16 +38,16 @@ class UploadStore(Protocol):
         """Every hyperparameter of the network that the weights are for. Raises InvalidInput listing each fault."""
         ...
 
-    def keep(self, upload: Upload, key: str) -> None:
-        """Keeps the upload under `key`, whole or not at all. Raises Unavailable."""
+    def keep(self, upload: Upload, key: str) -> str:
+        """Where the upload of `key` is kept, whole or not at all. Raises Unavailable."""
         ...
 
-    def discard(self, upload: str) -> None:
-        """Removes what was uploaded under that key."""
+    def discard(self, place: str) -> None:
+        """Removes what is kept there."""
         ...
 
     def sweep(self, is_awaited: Callable[[str], bool]) -> int:
-        """How many uploads were removed: those an hour old that no training waits for."""
+        """How many uploads were removed: those begun an hour ago whose key no training waits for."""
         ...
 
 
@@ -63,6 +63,7 @@ def plan_upload(upload: Upload, *, run_id: str, uploads: UploadStore, runs: Trai
     """The queued run of a checked upload, both kept. Raises InvalidInput or Unavailable, and keeps nothing then."""
     sweep_uploads(uploads, runs, now=at)
     hyperparameters = uploads.check(upload)
+    place = uploads.keep(upload, run_id)
     run = TrainingRun(
         id=run_id,
         kind=upload.kind,
@@ -74,14 +75,13 @@ def plan_upload(upload: Upload, *, run_id: str, uploads: UploadStore, runs: Trai
         message="waits for a worker",
         requested_at=at,
         requested_by=upload.by,
-        source={UPLOAD: run_id},
+        source={UPLOAD: place},
         stage=Stage.CANDIDATE.value,
     )
-    uploads.keep(upload, run_id)
     try:
         runs.put(run)
     except BaseException:
-        uploads.discard(run_id)
+        uploads.discard(place)
         raise
     return run
 
@@ -98,7 +98,7 @@ def queue_upload(
     try:
         tasks.train(run.id)
     except LamellaError as error:
-        uploads.discard(run.id)
+        uploads.discard(str(run.source[UPLOAD]))
         runs.put(replace(run, status=FAILED, message=f"not queued: {error}"))
         raise
     return run

@@ -1,5 +1,6 @@
 """Idempotency-Key: a POST of the admin API that is sent again is answered again, and done once."""
 
+import hashlib
 import re
 from typing import Final
 
@@ -44,7 +45,17 @@ def install_retries(app: Flask, idempotency: Idempotency) -> None:
 def _digested() -> bytes:
     """What makes two requests the same: the path with its query, what it must match, and the body."""
     parts = (request.full_path, request.headers.get("If-Match", ""))
-    return "\n".join(parts).encode() + b"\n" + request.get_data()
+    body = _form() if request.mimetype == "multipart/form-data" else request.get_data()
+    return "\n".join(parts).encode() + b"\n" + body
+
+
+def _form() -> bytes:
+    """The fields, and the name and sha256 of each file: the bytes between them are another boundary in each try."""
+    files: list[tuple[str, str | None, str]] = []
+    for name, file in request.files.items(multi=True):
+        files.append((name, file.filename, hashlib.sha256(file.read()).hexdigest()))
+        file.seek(0)
+    return orjson.dumps([list(request.form.items(multi=True)), files])
 
 
 def _kept(response: Response) -> Answer:

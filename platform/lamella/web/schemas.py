@@ -8,6 +8,8 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
+from lamella.services.model_ports import MODEL_NAME
+
 
 def _time(value: object) -> object:
     # What is not text stays as it is, and the strict model refuses it.
@@ -344,7 +346,7 @@ class TrainingBody(Strict):
     """A training to queue: kind of model, name to publish it under, hyperparameters, seed, stage of its version."""
 
     kind: Key
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+    name: Annotated[str, Field(pattern=f"^{MODEL_NAME}$")]
     hyperparameters: dict[str, JsonValue] = Field(default_factory=dict)
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     stage: Literal["live", "candidate"] = "live"
@@ -354,7 +356,7 @@ class UploadForm(Strict):
     """A model from outside, as multipart/form-data."""
 
     kind: Annotated[str, Field(description="a registered kind, or onnx")]
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+    name: Annotated[str, Field(pattern=f"^{MODEL_NAME}$")]
     sha256: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$", description="of the weights")]
     hyperparameters: Annotated[str, Field(description="a JSON object")] = "{}"
     weights: Annotated[str, Field(json_schema_extra={"contentMediaType": "application/octet-stream"})]

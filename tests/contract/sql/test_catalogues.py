@@ -79,7 +79,9 @@ def test_the_stage_of_what_is_not_there_is_not_found(stores, reference):
     assert stores.models.find("mf@1").stage == "live"
 
 
-@pytest.mark.parametrize("reference", ["mf@3", "cnn", "mf@", "mf@-1", "mf@x", "mf@99999999999999999999", "@", ""])
+@pytest.mark.parametrize(
+    "reference", ["mf@3", "cnn", "mf@", "mf@-1", "mf@x", "mf@01", "mf@1\n", "mf@99999999999999999999", "@", ""]
+)
 def test_a_reference_that_names_nothing_is_none(stores, reference):
     stores.models.add(VERSION)
     assert stores.models.find(reference) is None

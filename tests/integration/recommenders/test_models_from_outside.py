@@ -58,13 +58,13 @@ class Bench:
         trainer = KerasTrainer(self.registry)
         return trainer.train(run, planted().log, planted().items, at=NOW, progress=lambda *_: None)
 
-    def upload(self, kind: str, weights: bytes, rows: bytes, **hyperparameters):
+    def upload(self, kind: str, weights: bytes, rows: bytes, *, sha256: str | None = None, **hyperparameters):
         self.count += 1
         given = Upload(
             kind=kind,
             name="theirs",
             hyperparameters=hyperparameters,
-            sha256=hashlib.sha256(weights).hexdigest(),
+            sha256=sha256 or hashlib.sha256(weights).hexdigest(),
             by="ann",
             weights=weights,
             rows=rows,
@@ -246,6 +246,11 @@ def test_an_onnx_file_that_reaches_outside_itself_is_refused(bench: Bench) -> No
     entry.key, entry.value = "location", "../../../etc/passwd"
     with pytest.raises(InvalidInput):
         bench.upload("onnx", model.SerializeToString(), SIGNED)
+
+
+def test_a_digest_that_is_announced_in_capitals_is_the_same(bench: Bench) -> None:
+    digest = hashlib.sha256(scorer()).hexdigest()
+    assert bench.upload("onnx", scorer(), SIGNED, sha256=digest.upper()).stamp["sha256"] == digest
 
 
 def test_an_onnx_file_changed_on_disk_is_corrupt(bench: Bench, tmp_path: Path) -> None:

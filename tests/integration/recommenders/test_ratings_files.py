@@ -97,6 +97,50 @@ def test_times_are_seconds_whatever_the_file_counts_in(tmp_path: Path, column: o
     assert RatingsFiles().read(str(tmp_path / "r.parquet")).times == [SECONDS, SECONDS + 1]
 
 
+@pytest.mark.parametrize(
+    "times",
+    [
+        ["2026-01-01T00:00:00.250000+00:00", "2026-01-01T00:00:01+00:00"],
+        ["2026-01-01T00:00:00.25Z", "2026-01-01T00:00:01Z"],
+        ["2026-01-01 00:00:00.25", "2026-01-01T01:00:01+01:00"],
+    ],
+    ids=["python", "Z", "space and zone"],
+)
+@pytest.mark.parametrize("is_first", [True, False], ids=["fraction first", "fraction last"])
+def test_moments_with_and_without_fractions_of_a_second_are_read(
+    tmp_path: Path, times: list[str], is_first: bool
+) -> None:
+    rows = zip(times if is_first else times[::-1], "ab", strict=True)
+    write(tmp_path, {"r.csv": "user,item,rating,timestamp\n" + "".join(f"u,{item},1,{at}\n" for at, item in rows)})
+    found = RatingsFiles().read(str(tmp_path / "r.csv"))
+    assert found.times == sorted([SECONDS + 0.25, SECONDS + 1], reverse=not is_first)
+    assert found.stamp["has_times"]
+
+
+@pytest.mark.parametrize("gap", ["", "NA", "NaN", "null"])
+@pytest.mark.parametrize("there", [str(SECONDS), "2026-01-01T00:00:00.5Z"])
+def test_where_a_time_is_missing_the_order_of_the_file_is_time(tmp_path: Path, gap: str, there: str) -> None:
+    write(tmp_path, {"r.csv": f"user,item,rating,timestamp\nu,a,1,{there}\nu,b,2,{gap}\n"})
+    found = RatingsFiles().read(str(tmp_path / "r.csv"))
+    assert (found.times, found.stamp["has_times"]) == ([0, 1], False)
+
+
+def test_only_the_empty_text_is_a_missing_key(tmp_path: Path) -> None:
+    keys = ["NA", "null", "nan", "None", "N/A", "007"]
+    ratings = "".join(f"{key},{key},{place}\n" for place, key in enumerate(keys))
+    items, users = ("".join(f"{key},{at}\n" for key, at in zip(keys, ages, strict=True)) for ages in ("abcdef", AGES))
+    write(
+        tmp_path,
+        {"r.csv": "user,item,rating\n" + ratings, "i.csv": "key,title\n" + items, "u.csv": "id,age\n" + users},
+    )
+    found = RatingsFiles().read(str(tmp_path / "r.csv"), items=str(tmp_path / "i.csv"), users=str(tmp_path / "u.csv"))
+    assert (found.units, found.items, [each.key for each in found.catalogue]) == (keys, keys, keys)
+    assert list(found.attributes.values()) == [{"age": 31}, {}, {}, {"age": 4}, {"age": 5}, {"age": 6}]
+
+
+AGES = ("31", "NA", "", "4", "5", "6")
+
+
 def test_tables_of_items_and_users_may_be_named(tmp_path: Path) -> None:
     write(
         tmp_path,
@@ -133,6 +177,12 @@ def test_whole_numbers_that_became_floats_are_the_same_keys(tmp_path: Path) -> N
         ("r.csv", "user,item,rating\nx,a,1\nx,b,\n", "rating of row 2 is 'nan', not a number"),
         ("r.csv", "user,item,rating\nx,a,inf\n", "rating of row 1 is 'inf', not a number"),
         ("r.csv", "user,item,rating\nx,a,1\n,b,2\n", "user of row 2 is missing"),
+        ("r.csv", "user,item,rating,ts\nx,a,1,2025-12-30\nx,b,2,31/12/2025\n", "ts of row 2 is '31/12/2025'"),
+        ("r.csv", "user,item,rating,ts\nx,a,1,31/12/2025\nx,b,2,\n", "ts of row 1 is '31/12/2025'"),
+        ("r.csv", "user,item,rating,ts\nx,a,1,\nx,b,2,today\n", "ts of row 2 is 'today'"),
+        ("r.csv", "user,item,rating,ts\nx,a,1,17\nx,b,2,2025-12-30\n", "ts of row 2 is '2025-12-30'"),
+        ("r.csv", "user,item,rating,ts\nx,a,1,17\nx,b,2,inf\n", "ts of row 2 is 'inf'"),
+        ("r.dat", "1::a::2::3\n::b::2::3\n", "UserID of row 2 is missing"),
         ("r.dat", "1::2\n", "line 1 has not 4 columns"),
         ("r.parquet", "PAR", "cannot be read as a table"),
     ],

@@ -4,10 +4,15 @@ import hashlib
 import io
 import json
 import pickle
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import numpy as np
 import pytest
 
+from lamella.recommenders.blobs import FolderBlobs
+from lamella.recommenders.uploads import UPLOADS
+from lamella.services.uploading import sweep_uploads
 from lamella.testing.weights import pack_safetensors
 
 ROWS = json.dumps({"users": ["u"], "items": ["x"]}).encode()
@@ -33,11 +38,60 @@ def test_weights_are_kept_for_a_worker_and_the_answer_says_where_to_follow(lab):
     assert lab.call("GET", answer.headers["Location"]).json["kind"] == "mf"
 
 
+def test_uploads_at_the_same_moment_are_all_kept_whole(lab, monkeypatch):
+    several, rounds, swept, write = 4, 3, [], FolderBlobs.write
+
+    def sweep() -> None:
+        swept.append(sweep_uploads(lab.services.uploads, lab.services.trainings, now=lab.services.clock.now()))
+
+    together = Barrier(several, action=sweep)
+
+    def written(blobs: FolderBlobs, path: str, content: bytes) -> None:
+        if path.endswith("upload.json"):
+            blobs._root.joinpath(path).parent.mkdir(parents=True, exist_ok=True)
+            together.wait(60)  # each has its folder now, and its first file is still to come
+        write(blobs, path, content)
+
+    monkeypatch.setattr(FolderBlobs, "write", written)
+    with ThreadPoolExecutor(several) as threads:
+        answers = list(threads.map(lambda _: uploaded(lab), range(several * rounds)))
+    assert [each.status_code for each in answers] == [202] * several * rounds
+    assert swept == [0] * rounds
+    assert [kept_weights(lab, run) for run in lab.services.trainings.all()] == [WEIGHTS] * several * rounds
+
+
+def uploaded(lab, *, key: str | None = None, **changed):
+    """The answer to an upload; its form has a boundary of its own, as with every client."""
+    return lab.call(
+        "POST", "/v1/admin/models", data=form(**changed), headers={"Idempotency-Key": key} if key is not None else {}
+    )
+
+
+def kept_weights(lab, run) -> bytes:
+    return lab.services.uploads._blobs.read(f"{UPLOADS}/{run.source['upload']}/weights")
+
+
 def test_the_same_upload_sent_again_with_its_key_is_done_once(lab):
-    key = {"Idempotency-Key": "upload-1"}
-    raw = lab.client().post("/v1/admin/models", data=form(), headers=lab.bearer("admin") | key)
-    assert raw.status_code == 202
-    assert len(lab.services.trainings.all()) == 1
+    first, again = (uploaded(lab, key="upload-1") for _ in range(2))
+    assert (first.status_code, again.status_code, again.headers.get("Idempotent-Replayed")) == (202, 202, "true")
+    assert again.json == first.json
+    (run,) = lab.services.trainings.all()
+    assert kept_weights(lab, run) == WEIGHTS
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"name": "another"},
+        {"rows": (io.BytesIO(ROWS + b" "), "rows.json")},
+        {"rows": (io.BytesIO(ROWS), "other.json")},
+    ],
+    ids=["field", "file", "filename"],
+)
+def test_another_upload_under_the_same_key_is_a_mismatch(lab, changed):
+    assert uploaded(lab, key="upload-1").status_code == 202
+    answer = uploaded(lab, key="upload-1", **changed)
+    assert (answer.status_code, answer.json["code"]) == (422, "idempotency_mismatch")
 
 
 def test_a_pickle_is_refused_with_the_reason_and_leaves_nothing(lab):

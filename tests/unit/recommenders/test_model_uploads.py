@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from lamella.errors import InvalidInput
-from lamella.recommenders.blobs import FolderBlobs
+from lamella.recommenders.blobs import Blobs, FolderBlobs, UrlBlobs
 from lamella.recommenders.registry import FolderRegistry
 from lamella.recommenders.uploads import UPLOADS, Uploads
 from lamella.recommenders.weight_files import read_safetensors
@@ -41,11 +41,11 @@ def upload_of(weights: bytes = WEIGHTS, *, rows: bytes = ROWS, kind: str = "mf",
 
 
 class Bench:
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.now = folder, 1e9
+    def __init__(self, folder: Path, blobs: Blobs) -> None:
+        self.folder, self.now, self.blobs = folder, 1e9, blobs
         self.models, self.runs, self.tasks = MemoryModelCatalogue(), MemoryTrainingRuns(), MemoryTaskQueue()
         registry = FolderRegistry(folder, self.models)
-        self.uploads = Uploads(FolderBlobs(folder), registry, most_bytes=10_000, clock=lambda: self.now)
+        self.uploads = Uploads(blobs, registry, most_bytes=10_000, clock=lambda: self.now)
 
     def queue(self, upload: Upload, run_id: str = "run-1"):
         return queue_upload(upload, run_id=run_id, uploads=self.uploads, runs=self.runs, tasks=self.tasks, at=NOW)
@@ -54,9 +54,9 @@ class Bench:
         return [str(each.relative_to(self.folder)) for each in self.folder.rglob("*") if each.is_file()]
 
 
-@pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path)
+@pytest.fixture(params=["folder", "url"])
+def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Bench:
+    return Bench(tmp_path, FolderBlobs(tmp_path) if request.param == "folder" else UrlBlobs(f"local://{tmp_path}"))
 
 
 def test_sound_weights_wait_for_a_worker(bench: Bench) -> None:
@@ -64,7 +64,7 @@ def test_sound_weights_wait_for_a_worker(bench: Bench) -> None:
     assert (run.status, run.stage, run.source, run.hyperparameters["embedding_size"]) == (
         QUEUED,
         "candidate",
-        {"upload": "run-1"},
+        {"upload": "1000000000-run-1"},
         4,
     )
     assert bench.tasks.asked == [("train", "run-1")]
@@ -147,13 +147,54 @@ def test_a_broker_that_is_away_leaves_a_failed_run_and_no_file(bench: Bench) -> 
 def test_what_a_killed_process_left_is_swept_after_an_hour_and_what_is_awaited_stays(bench: Bench) -> None:
     plan_upload(upload_of(), run_id="awaited", uploads=bench.uploads, runs=bench.runs, at=NOW)
     bench.uploads.keep(upload_of(), "orphan")
-    (bench.folder / UPLOADS / "torn").mkdir()
-    (bench.folder / UPLOADS / "torn" / ".partial-1").write_bytes(b"half")
+    torn = bench.folder / UPLOADS / "1000000000-torn"
+    torn.mkdir()
+    (torn / ".partial-1").write_bytes(b"half")
+    (bench.folder / UPLOADS / "strange").mkdir()
     bench.now += 3_601
-    assert sweep_uploads(bench.uploads, bench.runs, now=NOW) == 2
-    assert [each.name for each in (bench.folder / UPLOADS).iterdir()] == ["awaited"]
+    assert sweep_uploads(bench.uploads, bench.runs, now=NOW) == 3
+    assert [each.name for each in (bench.folder / UPLOADS).iterdir()] == ["1000000000-awaited"]
     assert sweep_uploads(bench.uploads, bench.runs, now=NOW + timedelta(days=1)) == 1
     assert bench.left() == []
+
+
+class Interrupted(FolderBlobs):
+    """Files in a folder; in the middle of one of them something else happens."""
+
+    def __init__(self, root: Path, *, at: int) -> None:
+        super().__init__(root)
+        self.root, self.left, self.meanwhile = root, at, lambda: None
+
+    def write(self, path: str, content: bytes) -> None:
+        self.left -= 1
+        if self.left == 0:
+            half = (self.root / path).with_name(".partial-half")
+            half.parent.mkdir(parents=True, exist_ok=True)
+            half.write_bytes(content[:1])
+            self.meanwhile()
+            half.unlink()
+        super().write(path, content)
+
+
+@pytest.mark.parametrize("at", [1, 2, 3])
+def test_an_upload_that_another_one_overtakes_is_not_swept(tmp_path: Path, at: int) -> None:
+    blobs = Interrupted(tmp_path, at=at)
+    bench = Bench(tmp_path, blobs)
+    blobs.meanwhile = lambda: bench.queue(upload_of(), "other")
+    bench.queue(upload_of(), "slow")
+    assert len(bench.left()) == 6
+
+
+def test_what_is_kept_and_not_yet_queued_is_not_swept(bench: Bench) -> None:
+    place = bench.uploads.keep(upload_of(), "slow")
+    bench.queue(upload_of(), "other")
+    assert len(list((bench.folder / UPLOADS / place).iterdir())) == 3
+
+
+def test_a_digest_in_capitals_is_kept_as_it_is_compared(bench: Bench) -> None:
+    run = bench.queue(upload_of(sha256=hashlib.sha256(WEIGHTS).hexdigest().upper()))
+    about = json.loads(bench.blobs.read(f"{UPLOADS}/{run.source['upload']}/upload.json"))
+    assert about["sha256"] == hashlib.sha256(WEIGHTS).hexdigest()
 
 
 def test_half_precision_is_read_as_float32() -> None:

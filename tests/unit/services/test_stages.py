@@ -87,6 +87,16 @@ def test_a_rank_weight_of_0_asks_no_ranker() -> None:
         ("recall.count", 0),
         ("recall.count", 2.5),
         ("rank.model", None),
+        ("rank.model", "mfr@"),
+        ("rank.model", "@1"),
+        ("rank.model", "mfr@1 "),
+        ("rank.model", "mfr@1\n"),
+        ("rank.model", "mfr@01"),
+        ("rank.model", "mfr@0"),
+        ("rank.model", "mfr@1@2"),
+        ("recall.model", "MFR@1"),
+        ("recall.model", "../up"),
+        ("recall.model", "m" * 65),
         ("rank.weight", 1.5),
         ("rank.weight", math.nan),
         ("rerank.diversity", True),
@@ -104,6 +114,11 @@ def test_an_unusable_value_is_named_and_its_default_holds(key: str, value: objec
 
 def test_no_name_for_recall_is_nothing_that_an_experiment_could_compare() -> None:
     assert "is not the name of a model" in str(parameter_fault("recall.model", ""))
+
+
+@pytest.mark.parametrize("value", ["mf", "mf@3", "7-days_old@120", "m" * 64])
+def test_a_name_and_a_version_of_it_are_usable(value: str) -> None:
+    assert [parameter_fault(key, value) for key in ("recall.model", "rank.model")] == [None, None]
 
 
 def test_every_other_default_is_usable_and_other_parameters_are_none_of_our_business() -> None:

@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from lamella.adapters.sql.engine import is_postgresql, writing
 from lamella.adapters.sql.schema import item, model_version, training_run
 from lamella.errors import Conflict, NotFound
-from lamella.services.model_ports import Item, ModelVersion, TrainingRun
+from lamella.services.model_ports import MODEL_REFERENCE, Item, ModelVersion, TrainingRun
 from lamella.services.staging import Stage
 
 _KEYS_AT_A_TIME: Final = 500
@@ -90,14 +90,13 @@ class SqlModelCatalogue:
 
     def find(self, reference: str) -> ModelVersion | None:
         """The version named `mf@3`, or for `mf` its live one, else its newest; None if there is none."""
-        name, at, number = reference.rpartition("@")
-        statement = sa.select(*_VERSION)
-        if not at:
-            statement = statement.where(model_version.c.name == reference)
-        elif number.isascii() and number.isdigit() and len(number) < 10:
-            statement = statement.where(model_version.c.name == name, model_version.c.number == int(number))
-        else:
+        named = MODEL_REFERENCE.fullmatch(reference)
+        if named is None:
             return None
+        name, number = named.groups()
+        statement = sa.select(*_VERSION).where(model_version.c.name == name)
+        if number is not None:
+            statement = statement.where(model_version.c.number == int(number))
         with self._engine.connect() as connection:
             order = (sa.case((model_version.c.stage == Stage.LIVE, 0), else_=1), model_version.c.number.desc())
             row = connection.execute(statement.order_by(*order).limit(1)).mappings().first()
