@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from lamella.adapters.alarm import TimedBuilder
 from lamella.adapters.disk.leftovers import Leftovers
 from lamella.adapters.http_sender import HttpSender
 from lamella.adapters.ratings_files import RatingsFiles
@@ -112,7 +113,7 @@ def training(settings: Settings, found: Stores) -> Training:
         trainer=KerasTrainer(registry),
         staging=Staging(found.models, found.configuration, configuring, found.clock),
         clock=found.clock,
-        builder=uploads_of(settings, registry),
+        builder=TimedBuilder(uploads_of(settings, registry)),
         ratings=RatingsFiles(),
     )
 

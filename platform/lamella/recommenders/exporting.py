@@ -15,8 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lamella.errors import Conflict, InvalidInput, ModelFailed, NotFound, TrainingFault, Unavailable
+from lamella.recommenders.input_names import INPUTS, inputs_of
 from lamella.recommenders.keras_runtime import Runtime, start
+from lamella.recommenders.onnx_network import closed_options
 from lamella.recommenders.registry import MOST_PROBE_ERROR, Registry
+from lamella.recommenders.sided import SIDED
 from lamella.recommenders.table_rows import ROWS
 from lamella.recommenders.weight_files import ONNX
 from lamella.services.model_ports import ModelVersion
@@ -32,9 +35,10 @@ Batch = Mapping[str, NDArray[np.generic]]
 def export_version(registry: Registry, version: ModelVersion, *, wanted: str, out: Path) -> float:
     """The greatest difference of the outputs from Keras over a probe batch; `out` is there, whole, and its rows.
 
-    `rows.json` comes to stand beside `out` as `<out>.rows.json`. Only networks that the registry itself published are
-    opened. Raises Conflict where `out` exists, InvalidInput where the version has no such form, ModelFailed where the
-    outputs differ by more than 1e-4; nothing is left behind then.
+    `rows.json` comes to stand beside `out` as `<out>.rows.json`, and for a network with attributes what its inputs
+    mean as `<out>.inputs.json`. Only networks that the registry itself published are opened. Raises Conflict where
+    `out` exists, InvalidInput where the version has no such form, ModelFailed where the outputs differ by more than
+    1e-4; nothing is left behind then.
     """
     if out.exists():
         raise Conflict(f"{out} exists; name another file")
@@ -52,7 +56,10 @@ def export_version(registry: Registry, version: ModelVersion, *, wanted: str, ou
             shutil.rmtree(partial, ignore_errors=True)
         partial.unlink(missing_ok=True)
     with contextlib.suppress(NotFound):
-        out.with_name(f"{out.name}.{ROWS}").write_bytes(registry.read(version, ROWS))
+        rows = registry.read(version, ROWS)
+        out.with_name(f"{out.name}.{ROWS}").write_bytes(rows)
+        if version.kind in SIDED:
+            out.with_name(f"{out.name}.{INPUTS}").write_bytes(inputs_of(rows))
     return error
 
 
@@ -121,9 +128,9 @@ def _onnx(runtime: Runtime, network: Any, batch: Batch, path: Path) -> NDArray[n
     with _quiet():
         traced = tf.function(lambda *inputs: network(list(inputs), training=False), input_signature=signature)
         tf2onnx.convert.from_function(traced, input_signature=signature, opset=_OPSET, output_path=str(path))
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(
+        path.read_bytes(), closed_options(onnxruntime), providers=["CPUExecutionProvider"]
+    )
     given = {each.name: batch[each.name.partition(":")[0]] for each in session.get_inputs()}
     found: NDArray[np.float32] = session.run(None, given)[0]
     return found

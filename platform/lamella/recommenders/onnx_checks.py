@@ -9,8 +9,9 @@ import numpy as np
 
 from lamella.errors import InvalidInput, TrainingFault
 from lamella.experiments.model import Json
-from lamella.recommenders.artifact import COLD_QUANTILE, FactorModel, sigmoid
+from lamella.recommenders.artifact import COLD_QUANTILE, FactorModel
 from lamella.recommenders.onnx_network import OUTPUTS, ROLES, OnnxNetwork
+from lamella.recommenders.onnx_trial import tried
 from lamella.recommenders.table_rows import TableRows
 
 DOMAINS: Final = ("", "ai.onnx")
@@ -29,8 +30,8 @@ BARRED: Final = frozenset(
     }
 )
 """Operators that need not end, or answer differently each time."""
-_PROBE_USERS: Final = 16
-_PROBE_ITEMS: Final = 64
+_MOST_NAMED: Final = 4
+_LONGEST_NAME: Final = 80
 
 
 def network_of_upload(content: bytes, rows: TableRows) -> OnnxNetwork:
@@ -74,36 +75,32 @@ def compiled(network: OnnxNetwork, rows: TableRows) -> tuple[FactorModel, float]
     """The model that serves, and the greatest difference between a batch's chances and those of single pairs.
 
     Somebody unknown gets for each item the mean logit of up to 16 users; an unknown item the lower quartile of those.
-    Raises ModelFailed where the network does not answer one finite number a pair.
+    Raises ModelFailed where the network does not answer one finite number a pair, or takes too much memory or time.
     """
-    users, items = np.arange(len(rows.users)), np.arange(len(rows.items))
-    asked = np.unique(np.linspace(0, len(users) - 1, _PROBE_USERS).astype(np.int64))
-    total = np.zeros(len(items))
-    for user in asked.tolist():
-        total += network.logits(user, items)
-    means = (total / len(asked)).astype(np.float32)
+    means, difference = tried(network)
+    users, items = len(rows.users), len(rows.items)
     factors = FactorModel(
         user_ids=rows.users,
-        user_vectors=np.zeros((len(users), 0), dtype=np.float32),
-        user_bias=np.zeros(len(users), dtype=np.float32),
+        user_vectors=np.zeros((users, 0), dtype=np.float32),
+        user_bias=np.zeros(users, dtype=np.float32),
         item_ids=rows.items,
-        item_vectors=np.zeros((len(items), 0), dtype=np.float32),
+        item_vectors=np.zeros((items, 0), dtype=np.float32),
         item_bias=means,
         intercept=0.0,
         unknown_item_bias=float(np.quantile(means, COLD_QUANTILE)),
         rank_bias=np.zeros(1, dtype=np.float32),
         network=network,
     )
-    some = items[np.unique(np.linspace(0, len(items) - 1, _PROBE_ITEMS).astype(np.int64))]
-    together = sigmoid(network.logits(int(asked[-1]), some))
-    alone = np.concatenate([sigmoid(network.logits(int(asked[-1]), some[at : at + 1])) for at in range(len(some))])
-    return factors, float(np.abs(together.astype(np.float64) - alone).max())
+    return factors, difference
 
 
 def _faults(content: bytes, declared: tuple[Mapping[str, str], str, str]) -> list[str]:
     onnx = _onnx()
     try:
         model = onnx.load_model_from_string(content)
+        outside = _outside(model, onnx.TensorProto.EXTERNAL)
+        if outside:
+            return [f"{name} lies outside the file" for name in outside[:_MOST_NAMED]]
         onnx.checker.check_model(model)
     except Exception as error:  # noqa: BLE001 - the parser's and the checker's errors share no other base
         return [f"the file is not a valid ONNX model: {' '.join(str(error).split())[:300]}"]
@@ -122,8 +119,6 @@ def _faults(content: bytes, declared: tuple[Mapping[str, str], str, str]) -> lis
     used = set()
     for graph in _graphs(model.graph):
         used |= {(node.domain, node.op_type) for node in graph.node}
-        outside = [each.name for each in graph.initializer if each.data_location == onnx.TensorProto.EXTERNAL]
-        faults += [f"{name} lies outside the file" for name in outside[:4]]
     faults += [f"the operator {domain}.{name} is not taken" for domain, name in sorted(used) if domain not in DOMAINS]
     faults += [f"the operator {name} is not taken" for _, name in sorted(used) if name in BARRED]
     given = {each.name for each in model.graph.input} - {each.name for each in model.graph.initializer}
@@ -134,8 +129,33 @@ def _faults(content: bytes, declared: tuple[Mapping[str, str], str, str]) -> lis
     return faults
 
 
+def _outside(model: Any, external: int) -> list[str]:
+    """The names of the tensors whose data is another file's, wherever in the model they stand.
+
+    To be asked before the checker, which would look for those files.
+    """
+    return [
+        each.name[:_LONGEST_NAME] or "a tensor without a name"
+        for each in _tensors(model)
+        if each.data_location == external or each.external_data
+    ]
+
+
+def _tensors(model: Any) -> Iterator[Any]:
+    """Every tensor of the model: of initialisers, attributes, subgraphs, functions, and whatever may yet be added."""
+    pending = [model]
+    while pending:
+        found = pending.pop()
+        if found.DESCRIPTOR.name == "TensorProto":
+            yield found
+            continue
+        for field, value in found.ListFields():
+            if field.type == field.TYPE_MESSAGE:
+                pending += [value] if hasattr(value, "DESCRIPTOR") else value
+
+
 def _graphs(graph: Any) -> Iterator[Any]:
-    """The graph and those within its nodes; tensors of nodes come as graphs of initialisers."""
+    """The graph and those within its nodes."""
     pending = [graph]
     while pending:
         found = pending.pop()

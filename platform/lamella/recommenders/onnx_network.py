@@ -2,10 +2,12 @@
 
 import importlib
 import json
+import os
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from types import ModuleType
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +19,8 @@ from lamella.recommenders.layers import Floats
 ROLES: Final = ("user_row", "item_row", "rank", "user_features", "item_features")
 """What an input may take: a row of the user or item table, the place on the list (0), or a row of features."""
 OUTPUTS: Final = ("chance", "logit")
+BATCH: Final = 1024
+"""So many pairs are scored at once at most, so what a model takes for them bounds what it ever takes."""
 _LEAST: Final = 1e-9
 _DOCUMENT: Final = "onnx.document"
 _MODEL: Final = "onnx.model"
@@ -96,6 +100,10 @@ class OnnxNetwork:
         """The logit of each pair of rows: (len(users),) float32. Raises ModelFailed, also where the shape is off."""
         if not len(items):
             return np.zeros(0, dtype=np.float32)
+        starts = range(0, len(items), BATCH)
+        return np.concatenate([self._batch(users[at : at + BATCH], items[at : at + BATCH]) for at in starts])
+
+    def _batch(self, users: NDArray[np.int64], items: NDArray[np.int64]) -> Floats:
         session = self.start()
         given = {each.name: self._input(each, users, items) for each in session.get_inputs()}
         try:
@@ -159,8 +167,7 @@ def _session_of(model: bytes) -> _Session:
         runtime = importlib.import_module("onnxruntime")
     except ImportError as error:
         raise ModelFailed(f"ONNX Runtime is not installed ({error}); run: pip install 'lamella[onnx]'") from error
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options = closed_options(runtime)
     options.enable_cpu_mem_arena = False
     options.log_severity_level = 4
     try:
@@ -168,3 +175,15 @@ def _session_of(model: bytes) -> _Session:
     except Exception as error:  # ONNX Runtime's errors share no other base
         raise ModelCorrupt(f"ONNX Runtime refuses the model: {str(error)[:200]}") from error
     return session
+
+
+def closed_options(runtime: ModuleType) -> Any:
+    """The options of a session on one thread that reads no file, whatever its model says.
+
+    ONNX Runtime looks for data outside a model below the working folder, unless it is told another; below the null
+    device there can be none.
+    """
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
+    return options

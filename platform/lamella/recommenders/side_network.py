@@ -7,7 +7,7 @@ import numpy as np
 
 from lamella.recommenders.keras_runtime import Embedding, Runtime, Tensor, Variable, embedding, values
 from lamella.recommenders.layers import Floats
-from lamella.recommenders.sided import Entry
+from lamella.recommenders.sided import Entry, field_inputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +48,12 @@ class TableSet:
 def entry_inputs(runtime: Runtime, entry: Entry) -> EntryInputs:
     """The Keras inputs of one side."""
     keras = runtime.keras
-    pairs = tuple(
-        (
-            keras.Input((each.slots,), dtype="int32", name=f"{entry.name}_field_{at}"),
-            keras.Input((each.slots,), dtype="float32", name=f"{entry.name}_field_{at}_weights"),
-        )
-        for at, each in enumerate(entry.fields)
-    )
-    return EntryInputs(entry, keras.Input((), dtype="int32", name=entry.name), pairs)
+    pairs = []
+    for at, each in enumerate(entry.fields):
+        rows, weights = field_inputs(entry.name, at)
+        given = keras.Input((each.slots,), dtype="int32", name=rows)
+        pairs.append((given, keras.Input((each.slots,), dtype="float32", name=weights)))
+    return EntryInputs(entry, keras.Input((), dtype="int32", name=entry.name), tuple(pairs))
 
 
 def tables(runtime: Runtime, entry: Entry, size: int, name: str) -> TableSet:

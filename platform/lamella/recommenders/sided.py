@@ -29,6 +29,8 @@ HIDDEN_SHARE: Final = 0.2
 BARE_SHARE: Final = 0.05
 TITLE: Final = "title"
 AGE: Final = "age_days"
+SIDED: Final = frozenset({"deep", "fm", "twotower"})
+"""The kinds whose networks have these inputs."""
 _PROBE_ALONE: Final = 32
 
 Rows = NDArray[np.int32]
@@ -76,6 +78,11 @@ class Sides:
         """The network's input for the impressions, and `clicked`."""
         inputs = [*self.users.arrays(impressions.user, rng), *self.items.arrays(impressions.item, rng)]
         return (*inputs, impressions.rank, impressions.clicked)
+
+
+def field_inputs(side: str, at: int) -> tuple[str, str]:
+    """The names of the inputs that take the rows and the weights of a side's field."""
+    return f"{side}_field_{at}", f"{side}_field_{at}_weights"
 
 
 def sides_of(dataset: Dataset) -> Sides:

@@ -8,9 +8,10 @@ import io
 import json
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Final
 
 import numpy as np
@@ -31,6 +32,9 @@ _LONGEST_HEADER: Final = 16 * 1024 * 1024
 _TYPES: Final[Mapping[str, str]] = {"F16": "<f2", "F32": "<f4", "F64": "<f8"}
 _MOST_GROWTH: Final = 8
 """How many times its own size a compressed file of weights may hold."""
+_MOST_MEMBERS: Final = 10_000
+_DEEPEST: Final = 16
+_MOST_FAULTS: Final = 8
 
 Tensors = Mapping[str, NDArray[np.float32]]
 
@@ -147,23 +151,14 @@ def _check_h5(content: bytes) -> str:
     size = 0
     try:
         with h5py.File(io.BytesIO(content), "r") as file:
-            pending = [("", file)]
-            while pending:
-                place, group = pending.pop()
-                for name in group:
-                    path = f"{place}/{name}"
-                    if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-                        faults.append(f"{path} is a link")
-                        continue
-                    member = group[name]
-                    if isinstance(member, h5py.Group):
-                        pending.append((path, member))
-                        faults += ["its groups are too deep"] if path.count("/") > 16 else []
-                    elif member.external or member.is_virtual or member.dtype.kind not in "fiub":
-                        faults.append(f"{path} does not hold numbers of its own")
-                    else:
-                        size += member.size * member.dtype.itemsize
-                if len(faults) > 8 or len(pending) > 10_000:
+            for path, member in _h5_members(file, h5py):
+                if isinstance(member, str):
+                    faults.append(f"{path} {member}")
+                elif isinstance(member, h5py.Dataset) and _holds_numbers(member):
+                    size += member.size * member.dtype.itemsize
+                else:
+                    faults.append(f"{path} does not hold numbers of its own")
+                if len(faults) > _MOST_FAULTS:
                     break
             is_legacy = "layer_names" in file.attrs or "model_weights" in file
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
@@ -171,5 +166,39 @@ def _check_h5(content: bytes) -> str:
     if size > _MOST_GROWTH * len(content):
         faults.append(f"it holds {size} bytes, over {_MOST_GROWTH} times its size")
     if faults:
-        raise InvalidInput(f"the HDF5 file of weights is refused: {'; '.join(faults[:8])}")
+        raise InvalidInput(f"the HDF5 file of weights is refused: {'; '.join(faults[:_MOST_FAULTS])}")
     return ".h5" if is_legacy else ".weights.h5"
+
+
+def _holds_numbers(member: Any) -> bool:
+    return not (member.external or member.is_virtual) and member.dtype.kind in "fiub"
+
+
+def _h5_members(file: Any, h5py: ModuleType) -> Iterator[tuple[str, Any]]:
+    """What is no group in the file, by its path; a sentence's end in its place where it may not be what it is.
+
+    Nothing is met twice and the walk is bounded: of names for one object a small file can have more than can be walked.
+    """
+    met = {h5py.h5o.get_info(file.id).addr}
+    pending = [("", file)]
+    while pending:
+        place, group = pending.pop()
+        for name in group:
+            path = f"{place}/{name}"
+            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                yield path, "is a link"
+                continue
+            member = group[name]
+            address = h5py.h5o.get_info(member.id).addr
+            if address in met:
+                yield path, "is another name for what the file has already"
+            elif len(met) > _MOST_MEMBERS:
+                yield path, f"comes after {_MOST_MEMBERS} others, which is too many"
+                return
+            elif isinstance(member, h5py.Group) and path.count("/") > _DEEPEST:
+                yield path, "lies too deep"
+            elif isinstance(member, h5py.Group):
+                pending.append((path, member))
+            else:
+                yield path, member
+            met.add(address)

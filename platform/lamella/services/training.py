@@ -32,6 +32,9 @@ STAGES: Final = (Stage.LIVE.value, Stage.CANDIDATE.value)
 UPLOAD: Final = "upload"
 """The source of a run that builds uploaded weights: the id of the upload."""
 
+PUBLISHING: Final = 0.9
+"""The progress with which a builder begins to publish."""
+
 _PULSE_SECONDS: Final = 0.5
 _MOST_SEED: Final = 2**31 - 1
 
@@ -73,7 +76,10 @@ class Builder(Protocol):
     """Makes versions of uploaded weights."""
 
     def build(self, run: TrainingRun, *, at: datetime, progress: Progress) -> ModelVersion:
-        """The version, published as a candidate, its `stamp["run"]` the run's id. Raises a LamellaError."""
+        """The version, published as a candidate, its `stamp["run"]` the run's id. Raises a LamellaError.
+
+        Tells a progress of `PUBLISHING` once everything is built and before it publishes.
+        """
         ...
 
     def discard(self, upload: str) -> None:
@@ -123,9 +129,9 @@ class Training:
         """The run as it ended: done with its version's reference, or failed with one sentence.
 
         Safe to repeat: a run that is done stays as it is, and one whose version was published before its worker died
-        takes that version, and puts it where it is to stand. Progress is stored about twice a second, and told to
-        `watch` each time. Raises NotFound for an unknown run, and where the store is away; an error outside the
-        LamellaError tree fails the run and goes on to the caller.
+        takes that version, and puts it where it is to stand. A failed upload stays as it is too: its files are gone.
+        Progress is stored about twice a second, and told to `watch` each time. Raises NotFound for an unknown run, and
+        where the store is away; an error outside the LamellaError tree fails the run and goes on to the caller.
         """
         run = self._runs.find(run_id)
         if run is None:
@@ -135,6 +141,8 @@ class Training:
         published = self._published(run)
         if published is not None:
             return self._settle(run, published)
+        if run.status == FAILED and UPLOAD in run.source:
+            return run
         run = replace(run, status=RUNNING, progress=0.0, message=_reading(run), reference=None)
         self._runs.put(run)
         try:

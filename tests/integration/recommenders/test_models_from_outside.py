@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import importlib
 import io
 import json
 import warnings
@@ -13,6 +14,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
+from onnxruntime import InferenceSession
 
 from contract.recommenders.kind_laws import planted, planted_dataset
 from lamella.errors import Conflict, InvalidInput, ModelCorrupt, ModelFailed
@@ -21,10 +23,12 @@ from lamella.recommenders.exporting import export_version
 from lamella.recommenders.keras_runtime import start
 from lamella.recommenders.kinds import KINDS
 from lamella.recommenders.registry import FolderRegistry
+from lamella.recommenders.sided import SIDED
 from lamella.recommenders.table_rows import rows_of_dataset
 from lamella.recommenders.trainer import KerasTrainer
 from lamella.recommenders.uploads import Uploads
 from lamella.services.model_ports import TrainingRun
+from lamella.services.training import PUBLISHING
 from lamella.services.uploading import Upload, plan_upload
 from lamella.testing.fakes import MemoryModelCatalogue, MemoryTrainingRuns
 from lamella.testing.weights import pack_safetensors
@@ -51,7 +55,7 @@ class Bench:
         self.models, self.runs = MemoryModelCatalogue(), MemoryTrainingRuns()
         self.registry = FolderRegistry(folder / "models", self.models)
         self.uploads = Uploads(FolderBlobs(folder / "models"), self.registry, most_bytes=50_000_000)
-        self.count = 0
+        self.count, self.told = 0, []
 
     def train(self, kind: str, **hyperparameters):
         run = TrainingRun(**{**_fields(RUN), "kind": kind, "name": kind, "hyperparameters": hyperparameters})
@@ -70,7 +74,7 @@ class Bench:
             rows=rows,
         )
         run = plan_upload(given, run_id=f"up-{self.count}", uploads=self.uploads, runs=self.runs, at=NOW)
-        return self.uploads.build(run, at=NOW, progress=lambda *_: None)
+        return self.uploads.build(run, at=NOW, progress=lambda share, _message: self.told.append(share))
 
 
 def _fields(run: TrainingRun) -> dict[str, object]:
@@ -162,8 +166,46 @@ def test_a_version_goes_out_in_each_form_and_says_what_keras_says(trained, tmp_p
         assert export_version(bench.registry, version, wanted=wanted, out=out / wanted) <= 1e-4
         with pytest.raises(Conflict, match="exists"):
             export_version(bench.registry, version, wanted=wanted, out=out / wanted)
-    names = [name for each in ("keras", "onnx", "savedmodel") for name in (each, f"{each}.rows.json")]
+    names = [f"{each}{end}" for each in ("keras", "onnx", "savedmodel") for end in ("", ".inputs.json", ".rows.json")]
     assert sorted(each.name for each in out.iterdir()) == names
+
+
+def numbers_in(field: dict, value: object) -> list[int]:
+    """The numbers of a value as the manual has them, without a line of the package."""
+    if field["kind"] == "number":
+        return [] if value is None else [1 + sum(edge <= value for edge in field["edges"])]
+    given = list(dict.fromkeys(value.lower().split())) if field["kind"] == "words" else value or []
+    return [1 + field["values"].index(each) for each in given if each in field["values"]][: field["slots"]]
+
+
+@pytest.mark.slow
+def test_the_files_of_an_export_are_all_that_a_stranger_needs_to_feed_it(trained, tmp_path: Path) -> None:
+    bench, version_of = trained
+    version, out = version_of("deep"), tmp_path / "deep.onnx"
+    export_version(bench.registry, version, wanted="onnx", out=out)
+    rows = json.loads((tmp_path / "deep.onnx.rows.json").read_bytes())
+    inputs = json.loads((tmp_path / "deep.onnx.inputs.json").read_bytes())
+    user, items = 7, [each for each in range(len(rows["items"])) if each not in rows["unseen_items"]]
+    people, things = [rows["user_attributes"][user]] * len(items), [{"title": rows["titles"][each]} for each in items]
+    given = {"rank": np.zeros(len(items), dtype=np.int32)}
+    for side, places, attributes in (("user", [user] * len(items), people), ("item", items, things)):
+        given[inputs[side]["input"]] = np.array(places, dtype=np.int32) + 1
+        for field in inputs[side]["fields"]:
+            taken, weights = np.zeros((2, len(places), field["slots"]))
+            for at, each in enumerate(attributes):
+                found = numbers_in(field, each.get(field["name"]))
+                taken[at, : len(found)], weights[at, : len(found)] = found, 1 / max(len(found), 1)
+            given[field["input"]], given[field["weights"]] = taken.astype(np.int32), weights.astype(np.float32)
+    assert {field["name"] for side in inputs.values() for field in side["fields"]} == {"age", "interests", "title"}
+    answer = InferenceSession(out.read_bytes(), providers=["CPUExecutionProvider"]).run(None, given)[0]
+    served = bench.registry.load(version).score(rows["users"][user], [rows["items"][each] for each in items])
+    np.testing.assert_allclose(answer.reshape(-1), served, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_the_kinds_whose_inputs_are_written_down_are_those_that_take_attributes(kind: str) -> None:
+    module = importlib.import_module(f"lamella.recommenders.{kind}")
+    assert (kind in SIDED) == hasattr(module, "sides_of")
 
 
 @pytest.mark.slow
@@ -218,6 +260,19 @@ def test_an_onnx_ranker_serves_known_users_and_a_stranger(bench: Bench) -> None:
     assert np.isfinite(model.score("u", ["unknown"])).all()
     assert version.kind == "onnx"
     assert bench.registry.manifest(version)["signature"]["runtime"] == "onnx"
+
+
+def test_a_build_tells_that_it_begins_to_publish_when_it_does(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    before: list[float] = []
+    publish = bench.registry.publish
+
+    def noting(*given: object, **named: object):
+        before.extend(bench.told)
+        return publish(*given, **named)
+
+    monkeypatch.setattr(bench.registry, "publish", noting)
+    bench.upload("onnx", scorer(), SIGNED)
+    assert before[-1] >= PUBLISHING > max(before[:-1])
 
 
 @pytest.mark.parametrize(

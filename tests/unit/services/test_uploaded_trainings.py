@@ -56,3 +56,11 @@ def test_an_upload_that_cannot_be_built_fails_with_the_reason_and_its_files_go(b
     builder.error = ModelFailed("the weights do not fit")
     ended = training.carry_out("up-1")
     assert (ended.status, ended.message, builder.discarded) == ("failed", "the weights do not fit", ["up-1"])
+
+
+def test_an_upload_that_failed_is_not_built_again_when_its_task_comes_back(bench: Bench) -> None:
+    training, builder = uploading(bench)
+    builder.error = ModelFailed("the weights do not fit")
+    ended = training.carry_out("up-1")
+    assert training.carry_out("up-1") == ended
+    assert builder.built == 1
