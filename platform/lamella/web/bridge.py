@@ -24,7 +24,7 @@ PATIENCE_SECONDS: Final = 30.0
 LEAST_BYTES_PER_SECOND: Final = 32 * 1024
 """So long a thread waits for a longer body, and as much longer as it takes at that rate."""
 UNDER_WAY_FOR_EACH_THREAD: Final = 64
-"""So many requests may be there for each thread; they wait in memory, each with its body."""
+"""So many requests that have arrived may be there for each thread; they wait in memory, each with its body."""
 _PART_BYTES: Final = 64 * 1024
 _NAMED: Final = {b"content-length": "CONTENT_LENGTH", b"content-type": "CONTENT_TYPE"}
 
@@ -53,32 +53,36 @@ class Bridge:
 
     @property
     def is_full(self) -> bool:
-        """Whether so many requests are under way that no other should be taken."""
+        """Whether so many requests have a thread or wait for one that no other should be taken."""
         return self._under_way >= self._most
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one HTTP request. Nobody is answered who has gone."""
-        self._under_way += 1
         try:
             answer = await self._answered(scope, receive)
-            await self._say(answer, send)
         except ClientDisconnected:
             return
-        finally:
-            self._under_way -= 1
+        await self._say(answer, send)
 
     async def _answered(self, scope: Scope, receive: Receive) -> _Answer:
         """The answer of the application. Raises ClientDisconnected."""
-        loop = asyncio.get_running_loop()
         length = length_of(scope)
         first, is_whole = b"", False
         if length is None or length <= IN_MEMORY_BYTES:
             first, is_whole = await begun(receive)
         if is_whole:
-            return await loop.run_in_executor(self._pool, self._begin, environ_of(scope, io.BytesIO(first)))
-        body = io.BufferedReader(_Stream(first, receive, loop, self._monotonic), _PART_BYTES)
+            return await self._run(environ_of(scope, io.BytesIO(first)))
+        stream = _Stream(first, receive, asyncio.get_running_loop(), self._monotonic)
         async with self._arriving:
-            return await loop.run_in_executor(self._pool, self._begin, environ_of(scope, body))
+            return await self._run(environ_of(scope, io.BufferedReader(stream, _PART_BYTES)))
+
+    async def _run(self, environ: dict[str, Any]) -> _Answer:
+        # Counted from here on only: whoever sends slowly must not fill the queue for the others.
+        self._under_way += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, self._begin, environ)
+        finally:
+            self._under_way -= 1
 
     async def _say(self, answer: _Answer, send: Send) -> None:
         loop = asyncio.get_running_loop()

@@ -210,15 +210,26 @@ def test_who_sends_long_bodies_slowly_holds_half_of_the_threads() -> None:
     asyncio.run(run())
 
 
-def test_it_says_when_too_much_is_under_way() -> None:
+def test_it_says_when_too_much_waits_for_a_thread() -> None:
+    go = threading.Event()
+
+    def app(_environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+        go.wait(60)
+        start_response("200 OK", [])
+        return [b"done"]
+
     async def run() -> None:
-        bridge = Bridge(Echo(), threads=1)
+        bridge = Bridge(app, threads=1)
         waiting = [Sender(bridge, length=3) for _ in range(UNDER_WAY_FOR_EACH_THREAD)]
-        assert not bridge.is_full
+        slow = Sender(bridge, length=3)
         await asyncio.sleep(0)
-        assert bridge.is_full
-        assert await waiting[0].end(b"abc") == b"abc"
+        assert not bridge.is_full  # nobody's body is there
+        ends = [asyncio.create_task(each.end(b"abc")) for each in waiting]
+        while not bridge.is_full:
+            await asyncio.sleep(0)
+        go.set()
+        assert await asyncio.gather(*ends) == [b"done"] * UNDER_WAY_FOR_EACH_THREAD
         assert not bridge.is_full
-        assert [await each.end(b"abc") for each in waiting[1:]] == [b"abc"] * (UNDER_WAY_FOR_EACH_THREAD - 1)
+        assert await slow.end(b"abc") == b"done"
 
     asyncio.run(run())
