@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from lamella.recommenders.artifact import FactorModel
+from lamella.recommenders.registry import TrainedModel
 from lamella.services.model_ports import Item, ModelVersion
 
 AT = datetime(2026, 3, 2, 8, tzinfo=UTC)
@@ -75,3 +76,16 @@ def catalogue_items(model):
         )
         for row, key in enumerate(model.item_ids)
     ]
+
+
+def trained_model(files, factors=None):
+    """A model of the kind mf that could be published, `topical_model` where none is given."""
+    return TrainedModel(
+        kind="mf",
+        factors=topical_model() if factors is None else factors,
+        files=files,
+        probe_error=0.0,
+        hyperparameters={},
+        metrics={},
+        stamp={},
+    )

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from lamella.adapters.sql.exploration import SqlFactStore
 from lamella.adapters.sql.journal import SqlJournal
+from lamella.bootstrap.configuration import changes_of, configuring_of
 from lamella.bootstrap.journals import leftovers_of
 from lamella.bootstrap.registry import registry_of, uploads_of
 from lamella.bootstrap.stores import Stores, retention, stores, units
 from lamella.bootstrap.worker import training
 from lamella.config import Settings
-from lamella.metrics.definitions import METRICS
 from lamella.recommenders.looking import ModelEyes
 from lamella.recommenders.registry import Registry
 from lamella.recommenders.trainer import KerasTrainer
@@ -21,7 +21,6 @@ from lamella.services.archive_ports import Archive, OldFacts
 from lamella.services.changes import Changes
 from lamella.services.configuring import Configuring
 from lamella.services.flagging import FlagStore
-from lamella.services.foreseeing import Foreseeing
 from lamella.services.insight import Insight
 from lamella.services.keeping import Recomputing
 from lamella.services.keys import Keys
@@ -85,20 +84,12 @@ def open_tools(settings: Settings) -> Iterator[Tools]:
 
 def _tools(settings: Settings, found: Stores) -> Tools:
     registry = registry_of(settings, found.models)
-    foreseeing = Foreseeing(found.analysis, found.clock)
-    configuring = Configuring(found.configuration, found.clock, METRICS, foreseeing=foreseeing)
+    configuring = configuring_of(found)
     return Tools(
         clock=found.clock,
         configuration=found.configuration,
         configuring=configuring,
-        changes=Changes(
-            found.configuration,
-            configuring,
-            found.proposals,
-            found.clock,
-            METRICS,
-            approvals_required=settings.approvals_required,
-        ),
+        changes=changes_of(settings, found, configuring),
         keys=Keys(found.keys, found.clock),
         analysis=found.analysis,
         facts=SqlFactStore(found.engine),

@@ -13,6 +13,7 @@ from lamella.adapters.disk.journal import DiskJournal
 from lamella.adapters.disk.leftovers import Leftovers
 from lamella.adapters.redis.channel import Channel
 from lamella.adapters.sql.receipts import SqlReceipts
+from lamella.bootstrap.configuration import changes_of, configuring_of
 from lamella.bootstrap.connections import check_broker, task_queue
 from lamella.bootstrap.elsewhere import SegmentsElsewhere
 from lamella.bootstrap.journals import journal_of, leftovers_of
@@ -24,7 +25,6 @@ from lamella.bootstrap.warming import WarmConfiguration
 from lamella.config import Settings
 from lamella.errors import Unavailable
 from lamella.experiments.model import Json
-from lamella.metrics.definitions import METRICS
 from lamella.recommenders.host import ModelHost
 from lamella.recommenders.registry import Registry
 from lamella.recommenders.shelf import Shelf
@@ -37,7 +37,6 @@ from lamella.services.changes import Changes
 from lamella.services.configuring import Configuring
 from lamella.services.exposing import Exposing
 from lamella.services.flagging import FlagStore
-from lamella.services.foreseeing import Foreseeing
 from lamella.services.histories import Histories
 from lamella.services.idempotency import Idempotency
 from lamella.services.ids import new_id
@@ -195,7 +194,7 @@ def web_services(settings: Settings) -> Services:
         audit=found.audit,
         idempotency=Idempotency(found.answers, found.clock),
         webhooks=Webhooks(found.webhooks, found.clock),
-        changes=_changes(settings, found, shared.configuring),
+        changes=changes_of(settings, found, shared.configuring),
         units=units(found, shared.leftovers),
         flags=found.flags,
         quarantine=found.quarantine,
@@ -213,8 +212,7 @@ def web_services(settings: Settings) -> Services:
 
 def _shared(settings: Settings, found: Stores) -> _Shared:
     journal, registry = journal_of(settings, found), registry_of(settings, found.models)
-    foreseeing = Foreseeing(found.analysis, found.clock)
-    configuring = Configuring(found.configuration, found.clock, METRICS, foreseeing=foreseeing)
+    configuring = configuring_of(found)
     staging = Staging(found.models, found.configuration, configuring, found.clock)
     canaries = Canaries(Retreating(staging, found.models, found.audit, found.clock))
     shadowing = Shadowing(found.shadows)
@@ -265,17 +263,6 @@ def _recommending(settings: Settings, found: Stores, shared: _Shared) -> Recomme
 def _recording(settings: Settings, found: Stores, shared: _Shared) -> Recording:
     receipts, exposures = SqlReceipts(found.engine), shared.exposing.reader
     return Recording(shared.journal, found.clock, late=_late(settings), receipts=receipts, exposures=exposures)
-
-
-def _changes(settings: Settings, found: Stores, configuring: Configuring) -> Changes:
-    return Changes(
-        found.configuration,
-        configuring,
-        found.proposals,
-        found.clock,
-        METRICS,
-        approvals_required=settings.approvals_required,
-    )
 
 
 def _late(settings: Settings) -> timedelta:

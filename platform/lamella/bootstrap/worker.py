@@ -11,17 +11,15 @@ from lamella.adapters.redis.turns import Turns
 from lamella.adapters.sql.engine import writing
 from lamella.adapters.sql.exploration import SqlFactStore
 from lamella.adapters.sql.partitions import make_partitions, months_of
+from lamella.bootstrap.configuration import configuring_of
 from lamella.bootstrap.connections import broker_url
 from lamella.bootstrap.journals import leftovers_of
 from lamella.bootstrap.registry import registry_of, uploads_of
 from lamella.bootstrap.stores import Stores, retention, stores
 from lamella.config import Settings
-from lamella.metrics.definitions import METRICS
 from lamella.recommenders.trainer import KerasTrainer
-from lamella.services.configuring import Configuring
 from lamella.services.deciding import Deciding
 from lamella.services.flagging import FlagStore
-from lamella.services.foreseeing import Foreseeing
 from lamella.services.keeping import Keeping
 from lamella.services.measure_ports import FactStore
 from lamella.services.model_ports import TrainingRuns
@@ -72,8 +70,7 @@ def worker_services(settings: Settings) -> WorkerServices:
         found.engine.dispose()
         turns.close()
 
-    foreseeing = Foreseeing(found.analysis, found.clock)
-    configuring = Configuring(found.configuration, found.clock, METRICS, foreseeing=foreseeing)
+    configuring = configuring_of(found)
     return WorkerServices(
         clock=found.clock,
         turns=turns,
@@ -102,8 +99,7 @@ def worker_services(settings: Settings) -> WorkerServices:
 
 def training(settings: Settings, found: Stores) -> Training:
     """The training use case in this process; TensorFlow is imported when a kind needs it."""
-    foreseeing = Foreseeing(found.analysis, found.clock)
-    configuring = Configuring(found.configuration, found.clock, METRICS, foreseeing=foreseeing)
+    configuring = configuring_of(found)
     registry = registry_of(settings, found.models)
     return Training(
         runs=found.trainings,

@@ -6,11 +6,11 @@ from xml.etree import ElementTree as ET
 import pytest
 from click.testing import CliRunner
 
-from insight_samples import AT, PACKED_CURVE, catalogue_items, topical_model
+from insight_samples import AT, PACKED_CURVE, catalogue_items, topical_model, trained_model
 from lamella.adapters.sql.catalogue import SqlCatalogue, SqlModelCatalogue
 from lamella.adapters.sql.engine import create_engine
 from lamella.cli.root import main
-from lamella.recommenders.registry import FolderRegistry, TrainedModel
+from lamella.recommenders.registry import FolderRegistry
 
 
 @pytest.fixture
@@ -21,15 +21,7 @@ def published(sqlite_database_url, tmp_path, monkeypatch):
     engine = create_engine(sqlite_database_url)
     model = topical_model()
     SqlCatalogue(engine).put(catalogue_items(model))
-    trained = TrainedModel(
-        kind="mf",
-        factors=model,
-        files={"curve.json": PACKED_CURVE},
-        probe_error=0.0,
-        hyperparameters={},
-        metrics={},
-        stamp={},
-    )
+    trained = trained_model({"curve.json": PACKED_CURVE}, model)
     version = FolderRegistry(tmp_path / "data" / "models", SqlModelCatalogue(engine)).publish(trained, name="mf", at=AT)
     engine.dispose()
     return version.reference

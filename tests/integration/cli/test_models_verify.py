@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from insight_samples import AT, topical_model
+from insight_samples import AT, trained_model
 from lamella.adapters.sql.catalogue import SqlModelCatalogue
 from lamella.adapters.sql.engine import create_engine
 from lamella.cli.root import main
-from lamella.recommenders.registry import FolderRegistry, TrainedModel
+from lamella.recommenders.registry import FolderRegistry
 
 
 @pytest.fixture
@@ -19,15 +19,7 @@ def models(sqlite_database_url, tmp_path, monkeypatch) -> Path:
     monkeypatch.setenv("LAMELLA_DATA_DIR", str(tmp_path / "data"))
     engine = create_engine(sqlite_database_url)
     registry = FolderRegistry(tmp_path / "data" / "models", SqlModelCatalogue(engine))
-    trained = TrainedModel(
-        kind="mf",
-        factors=topical_model(),
-        files={"model.keras": b"weights"},
-        probe_error=0.0,
-        hyperparameters={},
-        metrics={},
-        stamp={},
-    )
+    trained = trained_model({"model.keras": b"weights"})
     for _ in range(3):
         registry.publish(trained, name="mf", at=AT)
     engine.dispose()

@@ -13,12 +13,12 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from insight_samples import AT, topical_model
+from insight_samples import AT, trained_model
 from lamella.adapters.sql.flags import SqlFlagStore
 from lamella.bootstrap.tools import open_tools
 from lamella.cli import main
 from lamella.config import PREFIX, Settings
-from lamella.recommenders.registry import FolderRegistry, TrainedModel
+from lamella.recommenders.registry import FolderRegistry
 from lamella.services.admin_ports import Deed
 from lamella.services.staging import Stage
 from lamella.services.units import digest_of_unit
@@ -130,15 +130,7 @@ def deeds(folder: Path) -> Sequence[Deed]:
 
 def publish(folder: Path) -> None:
     """Publishes mf@1 as a candidate."""
-    trained = TrainedModel(
-        kind="mf",
-        factors=topical_model(),
-        files={"model.keras": b"weights"},
-        probe_error=0.0,
-        hyperparameters={},
-        metrics={},
-        stamp={},
-    )
+    trained = trained_model({"model.keras": b"weights"})
     with open_tools(Settings(data_dir=folder)) as tools:
         registry = FolderRegistry(folder / "models", tools.models)
         registry.publish(trained, name="mf", at=AT, stage=Stage.CANDIDATE)

@@ -47,6 +47,13 @@ def model_of(nodes: Sequence[NodeProto], tensors: Sequence[TensorProto] = (), **
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
 
 
+@pytest.fixture
+def secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file that the models name lies in the working folder."""
+    (tmp_path / "secret.bin").write_bytes(SECRET.tobytes())
+    monkeypatch.chdir(tmp_path)
+
+
 def outside(name: str = "table", *, is_marked: bool = True) -> TensorProto:
     tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=SECRET.shape)
     if is_marked:
@@ -85,6 +92,7 @@ def as_function() -> onnx.ModelProto:
     return model
 
 
+@pytest.mark.usefixtures("secret")
 @pytest.mark.parametrize(
     "make",
     [
@@ -100,10 +108,8 @@ def as_function() -> onnx.ModelProto:
     ],
 )
 def test_a_tensor_whose_data_is_another_file_is_refused_wherever_it_stands(
-    make: Callable[[], onnx.ModelProto], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make: Callable[[], onnx.ModelProto],
 ) -> None:
-    (tmp_path / "secret.bin").write_bytes(SECRET.tobytes())
-    monkeypatch.chdir(tmp_path)
     with pytest.raises(InvalidInput, match="lies outside the file"):
         network_of_upload(make().SerializeToString(), rows_of(3))
 
@@ -119,12 +125,11 @@ def network_from(model: onnx.ModelProto, *, items: int = 3) -> OnnxNetwork:
     )
 
 
+@pytest.mark.usefixtures("secret")
 @pytest.mark.parametrize("make", [lambda: model_of([], [outside()]), as_constant, as_constant_of_a_branch])
 def test_a_session_reads_no_file_even_of_a_model_that_nobody_checked(
-    make: Callable[[], onnx.ModelProto], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make: Callable[[], onnx.ModelProto],
 ) -> None:
-    (tmp_path / "secret.bin").write_bytes(SECRET.tobytes())
-    monkeypatch.chdir(tmp_path)
     with pytest.raises(ModelCorrupt, match="ONNX Runtime refuses the model"):
         network_from(make()).start()
 

@@ -1,10 +1,8 @@
 """The life of a request."""
 
-import itertools
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import pytest
 
@@ -17,88 +15,23 @@ from lamella.errors import (
     StoreUnavailable,
     Unavailable,
 )
-from lamella.events.codec import decode
-from lamella.events.contract import Exposed, Slate
+from lamella.events.contract import Exposed
 from lamella.experiments.model import (
     AnalysisPlan,
     BucketRange,
-    Configuration,
     Experiment,
-    Json,
-    Layer,
-    Parameter,
-    ParameterType,
     Phase,
     Status,
     Variant,
 )
-from lamella.experiments.snapshot import Snapshot, compile_snapshot
+from lamella.experiments.snapshot import compile_snapshot
 from lamella.services.cascade import Cascade
-from lamella.services.histories import Histories
-from lamella.services.model_ports import NOBODY, Composition, ModelVersion, Reader, Recall, Scored
+from lamella.services.model_ports import NOBODY, Composition, Reader, Recall, Scored
 from lamella.services.recommending import Answer, Recommending, Wish
 from lamella.testing.fakes import FakeClock
 from lamella.testing.recommender import FakeRecommender
 from lamella.testing.record import MemoryRecord
-
-ITEMS = [f"i{each:02d}" for each in range(40)]
-MODELS = ["mf@1", "mf@2", "popularity@1", "cnn@1"]
-AMPLE = 30.0
-"""The deadline of a stage where nothing is to be late, on whatever machine."""
-DAY = datetime(2026, 3, 1, tzinfo=UTC)
-TYPES = {bool: ParameterType.BOOLEAN, str: ParameterType.STRING, int: ParameterType.INTEGER, float: ParameterType.FLOAT}
-
-
-class Held:
-    def __init__(self, snapshot: Snapshot) -> None:
-        self._snapshot = snapshot
-
-    def current(self) -> Snapshot:
-        return self._snapshot
-
-
-def configuration(parameters: Mapping[str, Json]) -> Configuration:
-    return Configuration(
-        version=7,
-        layers=(Layer(key="recall", salt="a"), Layer(key="ranking", salt="b")),
-        parameters=tuple(
-            Parameter(key=key, type=TYPES[type(value)], default=value, layer="recall")  # type: ignore[index]
-            for key, value in parameters.items()
-        ),
-    )
-
-
-class Bench:
-    """A Recommending over fakes, and what it did."""
-
-    def __init__(
-        self, parameters: Mapping[str, Json] | None = None, recommender: FakeRecommender | None = None
-    ) -> None:
-        self.record = MemoryRecord()
-        self.models = recommender or FakeRecommender(ITEMS, MODELS)
-        self.reads: dict[str, list[str]] = {}
-        self.use(configuration(parameters or {"recall.model": "mf@2"}))
-
-    def use(self, wanted: Configuration, *, deadline_seconds: float = AMPLE) -> None:
-        ids = (f"request-{number}" for number in itertools.count(1))
-        self.recommending = Recommending(
-            snapshots=Held(compile_snapshot(wanted)),
-            cascade=Cascade(self.models, deadline_seconds=deadline_seconds),
-            journal=self.record,
-            clock=FakeClock(),
-            new_id=lambda: next(ids),
-            histories=Histories(self),
-        )
-        self.guard = self.recommending._cascade._guard
-
-    def __call__(self, unit: str = "ann", **wanted: object) -> Answer:
-        return self.recommending.recommend(Wish(unit=unit, context={}, **wanted))  # type: ignore[arg-type]
-
-    def last_reads(self, unit: str, *, limit: int) -> Sequence[str]:
-        return self.reads.get(unit, [])[-limit:]
-
-    def slates(self) -> list[Slate]:
-        return [slate for batch in self.record.inbox for slate in decode(batch)[0] if isinstance(slate, Slate)]
+from recommending_bench import AMPLE, DAY, ITEMS, MODELS, Bench, Held, configuration
 
 
 @pytest.fixture
@@ -165,51 +98,6 @@ def test_a_model_that_cannot_answer_is_stood_in_for_and_the_slate_says_so(
     assert answer.fallbacks == {"recall": reason}
     assert bench.slates()[0].fallbacks == {"recall": reason}
     assert len(answer.items) == 10
-
-
-@pytest.mark.parametrize(
-    ("models", "usual"),
-    [(["newest@1"], "newest@1"), (["cnn@3", "newest@1"], "cnn@3"), (MODELS, "popularity@1")],
-)
-def test_where_no_model_is_named_the_usual_one_answers_and_nothing_fell_back(models: list[str], usual: str) -> None:
-    answer = Bench({"slate.size": 3}, FakeRecommender(ITEMS, models))()
-    assert (answer.models, answer.fallbacks) == ({"recall": usual}, {})
-
-
-def test_a_first_model_that_the_list_in_memory_does_not_have_yet_is_no_fallback_either() -> None:
-    class Behind(FakeRecommender):
-        """Knows the new version once something was missing."""
-
-        is_behind = True
-
-        def versions(self) -> Sequence[ModelVersion]:
-            return () if self.is_behind else super().versions()
-
-        def recall(self, model: str, unit: str, wanted: Recall, reader: Reader = NOBODY) -> Scored:
-            self.is_behind = False
-            return super().recall(model, unit, wanted, reader)
-
-    bench = Bench({"slate.size": 3}, Behind(ITEMS, ["newest@1"]))
-    assert (bench().models, bench.slates()[0].fallbacks) == ({"recall": "newest@1"}, {})
-
-
-def test_a_usual_model_that_fails_is_stood_in_for_and_the_slate_says_so() -> None:
-    failing: dict[str, Exception] = {"popularity@1": ModelFailed("x")}
-    answer = Bench({"slate.size": 3}, FakeRecommender(ITEMS, MODELS, failing=failing))()
-    assert (answer.models, answer.fallbacks) == ({"recall": "mf@2"}, {"recall": "failed"})
-
-
-def test_who_names_a_model_that_is_missing_hears_of_it_though_the_usual_one_answers() -> None:
-    answer = Bench({"recall.model": "popularity"}, FakeRecommender(ITEMS, ["newest@1"]))()
-    assert (answer.models, answer.fallbacks) == ({"recall": "newest@1"}, {"recall": "missing"})
-
-
-def test_where_no_model_is_named_and_the_list_cannot_be_read_popularity_is_asked() -> None:
-    class Away(FakeRecommender):
-        def versions(self) -> Sequence[ModelVersion]:
-            raise StoreUnavailable("the store is away")
-
-    assert Bench({"slate.size": 3}, Away(ITEMS, ["popularity"]))().models == {"recall": "popularity"}
 
 
 def test_popularity_stands_in_where_every_version_of_the_name_is_broken_and_anybody_after_it() -> None:
