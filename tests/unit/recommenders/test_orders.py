@@ -82,3 +82,20 @@ def test_threads_that_look_at_once_see_the_same_order() -> None:
             assert [whole.tolist() for whole in pool.map(lambda _, order=order: order.whole(), range(16))] == [
                 wanted
             ] * 16
+
+
+@pytest.mark.parametrize("count", [1, 10, 500])
+@pytest.mark.parametrize("n", [5_000, 30_000])
+def test_a_sample_that_misleads_costs_time_and_changes_nothing(n: int, count: int) -> None:
+    """The greatest at even distances, in one place, where no sample looks, or nearly all excluded."""
+    rng = np.random.default_rng(9)
+    base = rng.normal(size=n).astype(np.float32)
+    stride = min(n // 512, 64)
+    every, between, start = base.copy(), base.copy(), base.copy()
+    every[::stride] += 100
+    between[1::stride] += 100
+    start[: n // 9] += 100
+    barred = np.full(n, -np.inf, dtype=np.float32)
+    barred[rng.integers(n, size=count // 2 + 1)] = 1.0
+    for values in (every, between, start, barred, np.sort(base), np.sort(base)[::-1]):
+        assert best_rows(values, count).tolist() == np.argsort(-values, kind="stable")[:count].tolist()
