@@ -2,11 +2,15 @@
 
 import asyncio
 from collections.abc import Callable, Sized
-from typing import Final
+from typing import Final, cast
 
 import httptools
+from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from lamella.web.bridge import Scope
+from lamella.web.front import Front, Headers, Said
 
 HEAD_BYTES: Final = 65_536
 """What may come without a request, or a piece of a body, to show for it; as much as one read brings comes on top."""
@@ -53,9 +57,13 @@ class Connection(HttpToolsProtocol):
     """uvicorn's connection, where a head (or a trailer) has a length and a time by which it is complete.
 
     uvicorn keeps what comes for as long as it comes, and for ever a connection on which nothing complete comes. One
-    whose body stops coming is closed as well.
+    whose body stops coming is closed as well. What a `Front` answers on the loop is offered to it here, without a task
+    of its own.
     """
 
+    _held: tuple[Front, RequestResponseCycle] | None = None
+    _given: Headers | None = None
+    _lines = b""
     _unheard = 0
     _deadline: float | None = None
     _is_body_due = False
@@ -118,6 +126,50 @@ class Connection(HttpToolsProtocol):
             self.transport.close()
         if not self._offers_upgrade():
             super().on_message_complete()
+            held, self._held = self._held, None
+            if held is not None:
+                self._offer(*held)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        """Has a request answered: on the loop where a front may do that, once the body is whole, else by a task."""
+        is_simple = cycle.keep_alive and not cycle.waiting_for_100_continue and not self.flow.write_paused
+        if not isinstance(app, Front) or not is_simple or not app.is_for_loop(_scope_of(cycle)):
+            super()._start_asgi_task(cycle, app)
+        elif cycle.more_body:
+            self._held = app, cycle
+        else:
+            self._offer(app, cycle)
+
+    def _offer(self, front: Front, cycle: RequestResponseCycle) -> None:
+        def say(said: Said | None) -> None:
+            if said is None:
+                self._start_behind(front, cycle)
+            elif not cycle.disconnected:
+                self._answer(front, cycle, said)
+
+        if not front.offer(_scope_of(cycle), bytes(cycle.body), say):
+            self._start_behind(front, cycle)
+
+    def _start_behind(self, front: Front, cycle: RequestResponseCycle) -> None:
+        super()._start_asgi_task(cycle, front.behind)  # type: ignore[arg-type] # uvicorn names every message there is
+
+    def _answer(self, front: Front, cycle: RequestResponseCycle, said: Said) -> None:
+        """Sends it, and goes on as uvicorn does after an answer."""
+        own = b"".join([b"%b: %b\r\n" % header for header in said.headers])
+        end = b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n"
+        self.transport.write(b"".join((self._first_lines(front), own, end, said.body)))
+        cycle.response_started = cycle.response_complete = True
+        if not cycle.keep_alive:
+            self.transport.close()
+        self.on_response_complete()
+
+    def _first_lines(self, front: Front) -> bytes:
+        """The status, and the headers of all such answers: the server makes a new list of its own now and then."""
+        given = self.server_state.default_headers
+        if given is not self._given:
+            lines = [b"%b: %b\r\n" % header for header in (*given, *front.headers)]
+            self._given, self._lines = given, b"HTTP/1.1 200 OK\r\n" + b"".join(lines)
+        return self._lines
 
     def _parse(self, data: bytes | memoryview) -> None:
         """An offer of another protocol (h2c, by many clients with their first request) is passed over.
@@ -196,3 +248,7 @@ class Connection(HttpToolsProtocol):
             self._await_body()
         else:
             self.transport.close()
+
+
+def _scope_of(cycle: RequestResponseCycle) -> Scope:
+    return cast("Scope", cycle.scope)

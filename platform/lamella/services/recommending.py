@@ -71,7 +71,7 @@ class Answer(NamedTuple):
     fallbacks: Mapping[str, str]
 
 
-class _Plan(NamedTuple):
+class Plan(NamedTuple):
     """Who answers a wish: `is_read` where what the unit has read is wanted for it."""
 
     wish: Wish
@@ -81,6 +81,16 @@ class _Plan(NamedTuple):
     stages: Stages
     models: Models
     is_read: bool
+
+
+class Found(NamedTuple):
+    """What the stages found for a plan: the items to show, and what happened on the way."""
+
+    plan: Plan
+    asked: Asked
+    course: Course
+    chosen: Scored
+    source: str
 
 
 class Made(NamedTuple):
@@ -129,25 +139,46 @@ class Recommending:
         context or preview, NotFound where no model is published, ModelFault or Unavailable where none of those tried
         answers, and what the journal raises; nothing is recorded then.
         """
-        made = self._make(self._plan(wish))
+        made = self.made(self._found(self._plan(wish)))
         self._journal.append(made.batch())
         return self.answer(made)
 
-    def made_at_once(self, wish: Wish) -> Made | None:
-        """The slate that is wished for, not recorded yet: for a thread in which others wait.
+    def planned_at_once(self, wish: Wish) -> Plan | None:
+        """The plan for a wish, where it can be carried out in a thread in which others wait, by `found_at_once`.
 
-        None where it would have to wait for the store, for a model or for another thread, or would take long. Raises as
-        `recommend`.
+        None where that would have to wait for the store, for a model or for another thread, or would take long. Raises
+        as `recommend`.
         """
         if wish.preview is not None or self._snapshots.current().keeping or not self._cascade.is_current():
             return None
         plan = self._plan(wish)
-        if plan.is_read or not plan.stages.is_light or not self._cascade.is_prompt(plan.models):
-            return None
+        is_prompt = plan.stages.is_light and not plan.is_read and self._cascade.is_prompt(plan.models)
+        return plan if is_prompt else None
+
+    def found_at_once(self, plan: Plan) -> Found | None:
+        """What the stages find for such a plan; None where they would have to wait. Raises as `recommend`."""
         try:
-            return self._make(plan, may_wait=False)
+            return self._found(plan, may_wait=False)
         except MustWait:
             return None
+
+    def made(self, found: Found) -> Made:
+        """The slate of what was found, not recorded yet."""
+        plan, asked, course, chosen, source = found
+        impressions = _impressions(chosen, source)
+        slate = Slate(
+            request_id=asked.seed,
+            unit=asked.unit,
+            time=asked.now,
+            exposures=_exposures(plan.decision),
+            impressions=impressions,
+            snapshot=plan.decision.version,
+            models=course.models,
+            fallbacks=course.fallbacks,
+            context=plan.wish.context,
+            latency_ms=round((self._monotonic() - plan.started) * 1000, 3),
+        )
+        return Made(plan.snapshot, plan.decision, slate, impressions)
 
     def answer(self, made: Made) -> Answer:
         """The list that was made, to be said once it is durable."""
@@ -162,7 +193,7 @@ class Recommending:
         outcomes: list[Made | LamellaError] = []
         for wish in wishes:
             try:
-                outcomes.append(self._make(self._plan(wish)))
+                outcomes.append(self.made(self._found(self._plan(wish))))
             except LamellaError as error:
                 outcomes.append(error)
         slates = [each.slate for each in outcomes if isinstance(each, Made)]
@@ -170,7 +201,7 @@ class Recommending:
             self._journal.append(encode(slates))
         return [self.answer(each) if isinstance(each, Made) else each for each in outcomes]
 
-    def _plan(self, wish: Wish) -> _Plan:
+    def _plan(self, wish: Wish) -> Plan:
         unit, context = wish.unit, wish.context
         if not wish.is_checked:
             check_unit(unit)
@@ -185,12 +216,11 @@ class Recommending:
         stages = self._stages.read(decision.parameters, k=wish.k)
         models = self._cascade.models(stages, unit)
         is_read = stages.is_unread or self._cascade.reads_history(models)
-        return _Plan(wish, started, snapshot, decision, stages, models, is_read)
+        return Plan(wish, started, snapshot, decision, stages, models, is_read)
 
-    def _make(self, plan: _Plan, *, may_wait: bool = True) -> Made:
-        wish, decision, stages = plan.wish, plan.decision, plan.stages
+    def _found(self, plan: Plan, *, may_wait: bool = True) -> Found:
+        wish, stages = plan.wish, plan.stages
         course = Course(fallbacks=dict.fromkeys(stages.unusable, UNUSABLE), may_wait=may_wait)
-        request_id = wish.request_id or self._new_id()
         read = self._reads(wish.unit, course) if plan.is_read else ()
         asked = Asked(
             unit=wish.unit,
@@ -198,22 +228,9 @@ class Recommending:
             exclude=wish.exclude.union(read) if stages.is_unread else wish.exclude,
             candidates=wish.candidates,
             now=self._clock.now(),
-            seed=request_id,
+            seed=wish.request_id or self._new_id(),
         )
-        impressions = _impressions(*self._cascade.run(stages, plan.models, asked, course))
-        slate = Slate(
-            request_id=request_id,
-            unit=wish.unit,
-            time=asked.now,
-            exposures=_exposures(decision),
-            impressions=impressions,
-            snapshot=decision.version,
-            models=course.models,
-            fallbacks=course.fallbacks,
-            context=wish.context,
-            latency_ms=round((self._monotonic() - plan.started) * 1000, 3),
-        )
-        return Made(plan.snapshot, decision, slate, impressions)
+        return Found(plan, asked, course, *self._cascade.run(stages, plan.models, asked, course))
 
     def _reads(self, unit: str, course: Course) -> tuple[str, ...]:
         """What the unit has read; nothing, and counted, where the store does not answer: a list is still owed."""

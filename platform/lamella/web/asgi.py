@@ -1,15 +1,12 @@
 """The factory that `lamella web` calls in each of its processes: `lamella.web.asgi:create`."""
 
-from functools import partial
-
 from apiflask import APIFlask
 
 from lamella.web import wsgi
-from lamella.web.api import recommendations
 from lamella.web.app import answer_headers
+from lamella.web.at_once import AtOnce
 from lamella.web.bridge import Bridge
-from lamella.web.front import AtOnce, Front
-from lamella.web.gathering import Gathering
+from lamella.web.front import Front, Take
 from lamella.web.wiring import wired
 
 
@@ -21,10 +18,9 @@ def create() -> Front:
 def front(app: APIFlask) -> Front:
     """The ASGI application in front of `app`."""
     services, telemetry = wired(app).services, wired(app).telemetry
-    groups, routes = services.groups, dict[str, AtOnce]()
+    groups, routes = services.groups, dict[str, Take]()
     if groups is not None:
-        at_once = partial(recommendations.recommended_at_once, services, telemetry, Gathering(groups))
-        routes["/v1/recommendations"] = at_once
+        routes["/v1/recommendations"] = AtOnce(services, telemetry, groups).take
 
     def end() -> None:
         services.recommending.close()

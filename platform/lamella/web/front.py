@@ -6,8 +6,10 @@ configuration and models are in memory. All the rest, and whatever goes wrong he
 said how.
 """
 
+import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from http import HTTPStatus
 from typing import Final, NamedTuple, TypeAlias
 
@@ -24,8 +26,21 @@ HEALTH: Final = "/healthz"
 MOST_BYTES: Final = 64 * 1024
 """A longer body takes long to be read; others wait meanwhile."""
 
-AtOnce: TypeAlias = Callable[[str, bytes], Awaitable[bytes | None]]
-"""The answer to a body that came with an Authorization header; None, or an error, where the loop is not to give it."""
+Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
+Reply: TypeAlias = Callable[[bytes | None], None]
+Take: TypeAlias = Callable[[str, bytes, Reply], bool]
+"""Whether the loop answers a body that came with an Authorization header; None, or an error, where it is not to."""
+
+
+class Said(NamedTuple):
+    """An answer of 200: the headers that it has besides those of every answer from here, and its body."""
+
+    headers: Headers
+    body: bytes
+
+
+Say: TypeAlias = Callable[[Said | None], None]
+"""Told what the loop answers; None where a thread is to answer."""
 
 
 class Front:
@@ -37,7 +52,7 @@ class Front:
     def __init__(
         self,
         bridge: Bridge,
-        routes: Mapping[str, AtOnce],
+        routes: Mapping[str, Take],
         *,
         telemetry: Telemetry,
         headers: Mapping[str, str],
@@ -45,7 +60,9 @@ class Front:
     ) -> None:
         self._bridge, self._routes, self._telemetry, self._end = bridge, routes, telemetry, end
         said = {"content-type": "application/json", **headers}
-        self._headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in said.items()]
+        self.headers: Headers = [
+            (name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in said.items()
+        ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one HTTP request; says that it has begun and ended."""
@@ -54,14 +71,55 @@ class Front:
         elif scope["type"] == "http" and scope["path"] == HEALTH and scope["method"] == "GET":
             # Threads that are all at work, or held up, are no reason to end a process.
             wanted = dict(scope["headers"]).get(b"x-request-id", b"")
-            await self._say(_Way(scope, receive, send), b'{"status":"ok"}', wanted, started=time.perf_counter())
+            await self._send(send, self._said(scope, b'{"status":"ok"}', wanted, time.perf_counter()))
+        elif scope["type"] == "http" and self.is_for_loop(scope):
+            await self._at_once(scope, receive, send)
         elif scope["type"] == "http":
-            answer = self._routes.get(scope["path"])
-            headers = None if answer is None else _plain_headers(scope)
-            if answer is not None and headers is not None:
-                await self._at_once(answer, headers, _Way(scope, receive, send))
-            else:
-                await self._in_a_thread(_Way(scope, receive, send))
+            await self.behind(scope, receive, send)
+
+    def is_for_loop(self, scope: Scope) -> bool:
+        """Whether the loop may answer the request, once its body is whole."""
+        return scope["path"] in self._routes and _is_plain(scope)
+
+    def offer(self, scope: Scope, body: bytes, say: Say) -> bool:
+        """Whether the loop answers such a request; it then calls `say`, once, after this has returned."""
+        started, headers = time.perf_counter(), dict(scope["headers"])
+
+        def reply(found: bytes | None) -> None:
+            say(None if found is None else self._said(scope, found, headers.get(b"x-request-id", b""), started))
+
+        try:
+            return self._routes[scope["path"]](headers[b"authorization"].decode("latin-1"), body, reply)
+        except Exception:  # noqa: BLE001 - whatever it is, it comes again where Flask renders it, counts it and logs it
+            return False
+
+    async def behind(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The ASGI application that answers by the bridge.
+
+        Where too much waits for a thread already, with a problem that says when to come back.
+        """
+        if not self._bridge.is_full:
+            await self._bridge(scope, receive, send)
+            return
+        error, request_id = Overloaded("the queue of this process"), new_id()
+        body = orjson.dumps({**document_of(error), "instance": scope["path"]})
+        said = {
+            "content-type": MEDIA_TYPE,
+            "content-length": str(len(body)),
+            "retry-after": str(error.retry_after_seconds),
+            "x-request-id": request_id,
+        }
+        headers = [(name.encode(), value.encode()) for name, value in said.items()]
+        await send({"type": "http.response.start", "status": HTTPStatus.TOO_MANY_REQUESTS, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+        self._telemetry.finish(
+            request_id,
+            method=scope["method"],
+            route="none",
+            status=HTTPStatus.TOO_MANY_REQUESTS,
+            seconds=0.0,
+            problem=error.code,
+        )
 
     async def _live(self, receive: Receive, send: Send) -> None:
         while True:
@@ -73,74 +131,37 @@ class Front:
             if is_end:
                 return
 
-    async def _at_once(self, answer: AtOnce, headers: Mapping[bytes, bytes], way: "_Way") -> None:
-        started = time.perf_counter()
+    async def _at_once(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            body, _ = await begun(way.receive)  # the whole of it: its length is declared, and short
+            body, _ = await begun(receive)  # the whole of it: its length is declared, and short
         except ClientDisconnected:
             return
-        try:
-            found = await answer(headers[b"authorization"].decode("latin-1"), body)
-        except Exception:  # noqa: BLE001 - whatever it is, it comes again where Flask renders it, counts it and logs it
-            found = None
-        if found is None:
-            await self._in_a_thread(way._replace(receive=_again(body, way.receive)))
-            return
-        await self._say(way, found, headers.get(b"x-request-id", b""), started=started)
+        told: asyncio.Future[Said | None] = asyncio.get_running_loop().create_future()
+        said = await told if self.offer(scope, body, partial(_tell, told)) else None
+        if said is None:
+            await self.behind(scope, _again(body, receive), send)
+        else:
+            await self._send(send, said)
 
-    async def _say(self, way: "_Way", body: bytes, wanted_id: bytes, *, started: float) -> None:
-        """Answers 200 with `body`, JSON, and counts the request."""
+    def _said(self, scope: Scope, body: bytes, wanted_id: bytes, started: float) -> Said:
+        """What is answered, with `body`, JSON; the request is counted."""
         request_id = request_id_of(wanted_id.decode("latin-1"))
-        sized = (b"content-length", b"%d" % len(body)), (b"x-request-id", request_id.encode("latin-1"))
-        await way.send({"type": "http.response.start", "status": 200, "headers": [*self._headers, *sized]})
-        await way.send({"type": "http.response.body", "body": body})
-        seconds, scope = time.perf_counter() - started, way.scope
+        seconds = time.perf_counter() - started
         self._telemetry.finish(request_id, method=scope["method"], route=scope["path"], status=200, seconds=seconds)
+        return Said(((b"content-length", b"%d" % len(body)), (b"x-request-id", request_id.encode("latin-1"))), body)
 
-    async def _in_a_thread(self, way: "_Way") -> None:
-        """Answers by the bridge; where too much waits for it already, with a problem that says when to come back."""
-        if not self._bridge.is_full:
-            await self._bridge(way.scope, way.receive, way.send)
-            return
-        error, request_id = Overloaded("the queue of this process"), new_id()
-        body = orjson.dumps({**document_of(error), "instance": way.scope["path"]})
-        said = {
-            "content-type": MEDIA_TYPE,
-            "content-length": str(len(body)),
-            "retry-after": str(error.retry_after_seconds),
-            "x-request-id": request_id,
-        }
-        headers = [(name.encode(), value.encode()) for name, value in said.items()]
-        await way.send({"type": "http.response.start", "status": HTTPStatus.TOO_MANY_REQUESTS, "headers": headers})
-        await way.send({"type": "http.response.body", "body": body})
-        self._telemetry.finish(
-            request_id,
-            method=way.scope["method"],
-            route="none",
-            status=HTTPStatus.TOO_MANY_REQUESTS,
-            seconds=0.0,
-            problem=error.code,
-        )
+    async def _send(self, send: Send, said: Said) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [*self.headers, *said.headers]})
+        await send({"type": "http.response.body", "body": said.body})
 
 
-class _Way(NamedTuple):
-    """One request, as ASGI has it."""
-
-    scope: Scope
-    receive: Receive
-    send: Send
-
-
-def _plain_headers(scope: Scope) -> Mapping[bytes, bytes] | None:
-    """The headers of a request in the form that programs send; None for any other.
-
-    That is a POST of JSON, short and of declared length, with a key.
-    """
+def _is_plain(scope: Scope) -> bool:
+    """Whether the request has the form that programs send: a POST of JSON, short, of declared length, with a key."""
     if scope["method"] != "POST" or scope["query_string"]:
-        return None
+        return False
     headers: dict[bytes, bytes] = dict(scope["headers"])
     length = headers.get(b"content-length", b"")
-    is_plain = (
+    return (
         len(headers) == len(scope["headers"])
         and headers.get(b"content-type") == b"application/json"
         and b"authorization" in headers
@@ -149,7 +170,11 @@ def _plain_headers(scope: Scope) -> Mapping[bytes, bytes] | None:
         and length.isdigit()
         and int(length) <= MOST_BYTES
     )
-    return headers if is_plain else None
+
+
+def _tell(told: "asyncio.Future[Said | None]", said: Said | None) -> None:
+    if not told.done():  # the request was given up
+        told.set_result(said)
 
 
 def _again(body: bytes, receive: Receive) -> Receive:

@@ -11,6 +11,7 @@ import pytest
 from apiflask import APIFlask
 from flask.testing import FlaskClient
 
+from front_stand import Stand
 from lamella.bootstrap.readiness import ReadinessCheck
 from lamella.bootstrap.web import Services
 from lamella.config import Settings
@@ -218,3 +219,8 @@ def report_document() -> dict[str, object]:
 def make():
     """How a test makes an application of its own."""
     return make_lab
+
+
+@pytest.fixture
+def stand(lab):
+    return Stand(lab)

@@ -12,7 +12,7 @@ from lamella.services.canaries import Canaries
 from lamella.services.cascade import Cascade, Models
 from lamella.services.guarding import PROOFS
 from lamella.services.histories import Histories
-from lamella.services.recommending import Recommending, Wish
+from lamella.services.recommending import Found, Recommending, Wish
 from lamella.testing.fakes import FakeClock
 from lamella.testing.recommender import FakeRecommender
 from lamella.testing.record import MemoryRecord
@@ -71,8 +71,12 @@ class Bench:
             self.recommending.recommend(ANN)
         return self
 
+    def found(self, wish: Wish) -> Found | None:
+        plan = self.recommending.planned_at_once(wish)
+        return None if plan is None else self.recommending.found_at_once(plan)
+
     def is_at_once(self, wish: Wish = ANN) -> bool:
-        return self.recommending.made_at_once(wish) is not None
+        return self.found(wish) is not None
 
 
 @pytest.fixture
@@ -96,7 +100,7 @@ def test_a_list_of_models_that_have_proved_themselves_is_made_and_recorded_by_th
     assert not bench.is_at_once()
     bench.proved()
     waiting = len(bench.record.inbox)
-    made = bench.recommending.made_at_once(ANN)
+    made = bench.recommending.made(bench.found(ANN))
     assert len(bench.record.inbox) == waiting
     (slate,), _ = decode(made.batch())
     answer = bench.recommending.answer(made)
@@ -195,4 +199,4 @@ def test_a_model_that_fails_is_stood_in_for_elsewhere_and_counted_there(
 
 def test_a_bad_wish_is_refused_at_once(make: Maker) -> None:
     with pytest.raises(InvalidInput):
-        make().proved().recommending.made_at_once(Wish(unit="", context={}))
+        make().proved().recommending.planned_at_once(Wish(unit="", context={}))

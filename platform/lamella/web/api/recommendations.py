@@ -3,18 +3,15 @@
 from collections.abc import Mapping
 
 import orjson
-import structlog
 from apiflask import APIBlueprint
 from flask import Response, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import MethodNotAllowed
 
 from lamella.errors import InvalidInput, LamellaError, ModelFault, NotFound, Unavailable
-from lamella.services.keys import require
 from lamella.services.recommending import Answer, Wish
 from lamella.web.api.serving import CountingAppends
-from lamella.web.auth import bearer, needs
-from lamella.web.gathering import Gathering
+from lamella.web.auth import needs
 from lamella.web.parsing import parse_query, parse_wish, parse_wishes
 from lamella.web.problems import document_of
 from lamella.web.requests import read_object
@@ -23,7 +20,6 @@ from lamella.web.wiring import Services, services, telemetry
 
 blueprint = APIBlueprint("recommendations", __name__, url_prefix="/v1", tag="Serving")
 
-_log = structlog.get_logger("lamella.web")
 _ANSWERS = {200: "The list, what decided it, and the request id that its events name", 429: "Inbox full"}
 
 
@@ -71,31 +67,6 @@ def recommended(services: Services, telemetry: Telemetry, body: bytes) -> bytes:
     return _answered(services, telemetry, parse_wish(read_object(body)))
 
 
-async def recommended_at_once(
-    services: Services, telemetry: Telemetry, gathering: Gathering, header: str, body: bytes
-) -> bytes | None:
-    """The same on an event loop, for the Authorization header that came with it; None where others would have to wait.
-
-    Raises what is wrong with it, and what went wrong; nothing was recorded then.
-    """
-    caller = services.keys.remembered(bearer(header))
-    if caller is None or not services.snapshots.is_loaded:
-        return None
-    require(caller, "client")
-    made = services.recommending.made_at_once(parse_wish(read_object(body)))
-    if made is None:
-        return None
-    answer = services.recommending.answer(made)
-    document = orjson.dumps(answer_document(answer))
-    await gathering.append(made.batch())
-    try:
-        telemetry.appended("slate")
-        _count(telemetry, answer)
-    except Exception:  # noqa: BLE001 - it is recorded: whoever heard of a failure would have another one made
-        _log.exception("not_counted")
-    return document
-
-
 def _answered(services: Services, telemetry: Telemetry, wish: Wish) -> bytes:
     _require_snapshot(services)
     with CountingAppends(telemetry, "slate"):
@@ -103,7 +74,7 @@ def _answered(services: Services, telemetry: Telemetry, wish: Wish) -> bytes:
             answer = services.recommending.recommend(wish)
         except NotFound as error:
             raise _ours(error) from error
-    _count(telemetry, answer)
+    count(telemetry, answer)
     return orjson.dumps(answer_document(answer))
 
 
@@ -119,7 +90,7 @@ def _ours(error: NotFound) -> ModelFault:
 
 def _outcome(outcome: Answer | LamellaError) -> Mapping[str, object]:
     if isinstance(outcome, Answer):
-        _count(telemetry(), outcome)
+        count(telemetry(), outcome)
         return answer_document(outcome)
     return {"problem": document_of(_ours(outcome) if isinstance(outcome, NotFound) else outcome)}
 
@@ -128,7 +99,8 @@ def _json(body: bytes) -> Response:
     return Response(body, content_type="application/json")
 
 
-def _count(telemetry: Telemetry, answer: Answer) -> None:
+def count(telemetry: Telemetry, answer: Answer) -> None:
+    """Counts a list that is recorded, under the variants that it was served under."""
     variants = [
         (each.experiment, each.variant)
         for each in answer.assignments

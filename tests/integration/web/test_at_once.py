@@ -1,0 +1,288 @@
+"""Lists for requests of one connection after the other: each step for all that have come, one write, the answers."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from http.client import HTTPMessage, parse_headers
+from io import BytesIO
+
+import orjson
+import pytest
+from uvicorn.config import Config
+from uvicorn.server import ServerState
+
+from front_stand import PATH
+from lamella.cli.connection import Connection
+from lamella.errors import Overloaded
+from lamella.events.codec import decode
+from lamella.web.at_once import MOST
+
+WHO = b'{"unit": "ann"}'
+
+
+@dataclass
+class Client(asyncio.Transport):
+    """A client's end: what it was sent, and what became of the connection."""
+
+    sent: bytes = b""
+    is_closed: bool = False
+    is_paused: bool = False
+    told: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def get_extra_info(self, _name: str, default: object = None) -> object:
+        return default
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.sent += bytes(data)
+        self.told.set()
+
+    def is_closing(self) -> bool:
+        return self.is_closed
+
+    def close(self) -> None:
+        self.is_closed = True
+
+    def pause_reading(self) -> None:
+        self.is_paused = True
+
+    def resume_reading(self) -> None:
+        self.is_paused = False
+
+    async def answers(self, count: int) -> Sequence[tuple[int, HTTPMessage, bytes]]:
+        """Status, headers and body of so many answers."""
+        while True:
+            found = answers_in(self.sent)
+            if len(found) >= count:
+                return found
+            self.told.clear()
+            await asyncio.wait_for(self.told.wait(), 10)
+
+
+def answers_in(sent: bytes) -> list[tuple[int, HTTPMessage, bytes]]:
+    """The answers that are there as a whole."""
+    found, stream = [], BytesIO(sent)
+    while line := stream.readline():
+        headers = parse_headers(stream)
+        body = stream.read(int(headers["content-length"] or 0))
+        if len(body) < int(headers["content-length"] or 0):
+            break
+        found.append((int(line.split()[1]), headers, body))
+    return found
+
+
+def connect(stand) -> tuple[Connection, Client]:
+    config = Config(stand.front, ws="none", log_config=None, proxy_headers=False, lifespan="off")
+    config.load()
+    connection, client = Connection(config, ServerState(), {}, _loop=asyncio.get_running_loop()), Client()
+    connection.connection_made(client)
+    return connection, client
+
+
+def request(stand, body: bytes = WHO, *, version: str = "1.1", **headers: str) -> bytes:
+    said = {"Host": "a", **stand.headers(**headers), "Content-Length": str(len(body))}
+    lines = [f"POST {PATH} HTTP/{version}", *(f"{name}: {value}" for name, value in said.items())]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def asked(stand, *pieces: bytes, count: int = 1) -> tuple[Sequence[tuple[int, HTTPMessage, bytes]], Client]:
+    """The answers to what comes on one connection, in these pieces."""
+
+    async def run() -> tuple[Sequence[tuple[int, HTTPMessage, bytes]], Client]:
+        connection, client = connect(stand)
+        for piece in pieces:
+            connection.data_received(piece)
+        found = await client.answers(count)
+        await asyncio.sleep(0)
+        was_closed = client.is_closed
+        connection.connection_lost(None)  # which closes it
+        client.is_closed = was_closed
+        return found, client
+
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize("is_in_pieces", [False, True])
+def test_a_connection_answers_as_any_other_server_would(stand, is_in_pieces):
+    whole = request(stand, b'{"unit": "ann", "request_id": "r-1"}')
+    head, body = whole[:-10], whole[-10:]
+    ((status, headers, text),), client = asked(stand, *([head, body] if is_in_pieces else [whole]))
+    wanted = stand.post(b'{"unit": "ann", "request_id": "r-1"}')
+    assert (status, text) == (wanted.status, wanted.body)
+    assert dict(headers.items()) == dict(wanted.headers)
+    assert (stand.at_once, client.is_closed) == (2, False)
+
+
+def test_requests_behind_each_other_are_answered_in_their_order(stand):
+    bodies = [b'{"unit": "u-%d"}' % number for number in range(3)]
+    found, client = asked(stand, b"".join(request(stand, body) for body in bodies), count=3)
+    assert [orjson.loads(body)["unit"] for _, _, body in found] == ["u-0", "u-1", "u-2"]
+    assert stand.at_once == 3
+    assert not client.is_paused
+
+
+@pytest.mark.parametrize(
+    ("version", "headers"), [("1.1", {"Connection": "close"}), ("1.0", {})], ids=["close", "HTTP/1.0"]
+)
+def test_who_wants_no_more_is_let_go(stand, version, headers):
+    ((status, said, _),), client = asked(stand, request(stand, version=version, **headers))
+    assert (status, said["connection"], client.is_closed) == (200, "close", True)
+
+
+def test_a_server_that_ends_lets_the_client_go_with_its_answer(stand):
+    async def run() -> Client:
+        connection, client = connect(stand)
+        connection.data_received(request(stand))
+        connection.shutdown()
+        ((status, headers, _),) = await client.answers(1)
+        assert (status, headers["connection"]) == (200, "close")
+        return client
+
+    assert asyncio.run(run()).is_closed
+    assert stand.at_once == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status"),
+    [(b'{"unit": ""}', {}, 400), (WHO, {"Authorization": "Bearer lam_nobody"}, 401), (WHO, {"Expect": "x"}, 200)],
+    ids=["bad", "stranger", "expects"],
+)
+def test_what_the_loop_does_not_answer_a_thread_does(stand, body, headers, status):
+    ((found, _, _),), _ = asked(stand, request(stand, body, **headers))
+    assert (found, stand.at_once) == (status, int(status == 200))
+
+
+def test_what_cannot_be_written_is_said_by_a_thread(stand, monkeypatch):
+    stand.together.error = Overloaded("the inbox")
+
+    def full(_batch: bytes) -> None:
+        raise Overloaded("the inbox")
+
+    monkeypatch.setattr(stand.lab.record, "append", full)
+    ((status, headers, body),), client = asked(stand, request(stand))
+    assert (status, orjson.loads(body)["code"]) == (429, "overloaded")
+    assert "retry-after" in headers
+    assert not client.is_closed
+
+
+def test_who_does_not_read_is_waited_for(stand):
+    async def run() -> None:
+        connection, client = connect(stand)
+        connection.pause_writing()
+        connection.data_received(request(stand))
+        await asyncio.sleep(0.2)
+        assert (client.sent, stand.at_once) == (b"", 1)
+        connection.resume_writing()
+        assert [status for status, _, _ in await client.answers(1)] == [200]
+
+    asyncio.run(run())
+
+
+def test_who_has_gone_is_recorded_and_not_answered(stand):
+    async def run() -> Client:
+        connection, client = connect(stand)
+        connection.data_received(request(stand))
+        connection.connection_lost(None)
+        await asyncio.sleep(0.1)
+        return client
+
+    assert asyncio.run(run()).sent == b""
+    assert stand.at_once == 1
+
+
+def many(stand, count: int) -> Sequence[int]:
+    """The statuses of requests that come at one moment, a connection each."""
+
+    async def run() -> list[int]:
+        ends = [connect(stand) for _ in range(count)]
+        for number, (connection, _) in enumerate(ends):
+            connection.data_received(request(stand, b'{"unit": "u-%d"}' % number))
+        found = [await client.answers(1) for _, client in ends]
+        for connection, _ in ends:
+            connection.connection_lost(None)
+        return [each[0][0] for each in found]
+
+    return asyncio.run(run())
+
+
+def steps_of(stand, monkeypatch) -> list[str]:
+    """What is done, in its order, as a letter each: p(lanned), f(ound), m(ade)."""
+    done: list[str] = []
+
+    def watch(name: str) -> None:
+        step: Callable[..., object] = getattr(stand.lab.services.recommending, name)
+
+        def watched(*arguments: object) -> object:
+            done.append(name[0])
+            return step(*arguments)
+
+        monkeypatch.setattr(stand.lab.services.recommending, name, watched)
+
+    for name in ("planned_at_once", "found_at_once", "made"):
+        watch(name)
+    return done
+
+
+def test_the_lists_of_a_moment_take_each_step_together(stand, monkeypatch):
+    done = steps_of(stand, monkeypatch)
+    assert many(stand, 5) == [200] * 5
+    assert "".join(done) == "pppppfffffmmmmm"
+    assert [len(group) for group in stand.together.groups] == [5]
+    shown = [decode(batch)[0][0].unit for batch in stand.together.groups[0]]
+    assert shown == [f"u-{number}" for number in range(5)]
+
+
+def test_nobody_waits_for_more_than_some_others(stand, monkeypatch):
+    done = steps_of(stand, monkeypatch)
+    assert many(stand, MOST + 3) == [200] * (MOST + 3)
+    assert [len(group) for group in stand.together.groups] == [MOST, 3]
+    assert "".join(done).endswith("f" * MOST + "m" * MOST + "fffmmm")
+
+
+def test_who_comes_while_others_are_worked_on_joins_their_write(stand, monkeypatch):
+    """One comes each time that the stages have run: its stages run before anything is written."""
+    find = stand.lab.services.recommending.found_at_once
+
+    async def run() -> None:
+        ends = [connect(stand) for _ in range(4)]
+        waiting = list(ends)
+
+        def found(plan):
+            if waiting:
+                waiting.pop()[0].data_received(request(stand))
+            return find(plan)
+
+        monkeypatch.setattr(stand.lab.services.recommending, "found_at_once", found)
+        waiting.pop()[0].data_received(request(stand))
+        for _, client in ends:
+            assert [status for status, _, _ in await client.answers(1)] == [200]
+
+    asyncio.run(run())
+    assert [len(group) for group in stand.together.groups] == [4]
+
+
+def test_one_that_fails_costs_no_other_its_list(stand, monkeypatch):
+    find, failed = stand.lab.services.recommending.found_at_once, []
+
+    def found(plan):
+        if plan.wish.unit == "u-1":
+            failed.append(plan)
+            raise ZeroDivisionError
+        return find(plan)
+
+    monkeypatch.setattr(stand.lab.services.recommending, "found_at_once", found)
+    assert many(stand, 4) == [200] * 4
+    assert (len(failed), stand.at_once) == (1, 3)
+
+
+def test_what_does_not_fit_together_is_tried_one_by_one(stand, monkeypatch):
+    append = stand.together.append_all
+
+    def cramped(batches):
+        if len(batches) > 1:
+            raise Overloaded("the inbox")
+        append(batches)
+
+    monkeypatch.setattr(stand.together, "append_all", cramped)
+    slates = len(stand.lab.record.inbox)
+    assert many(stand, 3) == [200] * 3
+    assert len(stand.lab.record.inbox) == slates + 3
