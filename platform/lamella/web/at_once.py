@@ -73,15 +73,17 @@ class AtOnce:
 
     def _step(self) -> None:
         room = MOST - len(self._found)
-        if self._planned and room:
-            planned, self._planned = self._planned[:room], self._planned[room:]
-            self._find(planned)
-        else:
-            found, self._found = self._found, []
-            self._finish(found)
-        self._is_due = bool(self._planned or self._found)
-        if self._is_due:
-            asyncio.get_running_loop().call_soon(self._step)
+        try:
+            if self._planned and room:
+                planned, self._planned = self._planned[:room], self._planned[room:]
+                self._find(planned)
+            else:
+                found, self._found = self._found, []
+                self._finish(found)
+        finally:
+            self._is_due = bool(self._planned or self._found)
+            if self._is_due:
+                asyncio.get_running_loop().call_soon(self._step)
 
     def _find(self, planned: Sequence[tuple[Plan, Reply]]) -> None:
         for plan, reply in planned:
@@ -90,7 +92,7 @@ class AtOnce:
             except Exception:  # noqa: BLE001 - whatever it is, it comes again where it is rendered, counted and logged
                 found = None
             if found is None:
-                reply(None)
+                _tell(reply, None)
             else:
                 self._found.append((found, reply))
 
@@ -100,7 +102,7 @@ class AtOnce:
             self._journal.append_all([each.made.batch() for each in finished])
         except Exception:  # noqa: BLE001 - as above; what does not fit together may fit one by one
             for _, reply in found:
-                reply(None)
+                _tell(reply, None)
             return
         for each in finished:
             try:
@@ -108,9 +110,16 @@ class AtOnce:
                 count(self._telemetry, each.answer)
             except Exception:  # noqa: BLE001 - it is recorded: whoever heard of a failure would have another one made
                 _log.exception("not_counted")
-            each.reply(each.document)
+            _tell(each.reply, each.document)
 
     def _finished(self, found: Found, reply: Reply) -> _Finished:
         made = self._services.recommending.made(found)
         answer = self._services.recommending.answer(made)
         return _Finished(reply, made, answer, orjson.dumps(answer_document(answer)))
+
+
+def _tell(reply: Reply, document: bytes | None) -> None:
+    try:
+        reply(document)
+    except Exception:  # noqa: BLE001 - the others are owed their answers
+        _log.exception("not_answered")

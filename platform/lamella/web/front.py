@@ -70,8 +70,10 @@ class Front:
             await self._live(receive, send)
         elif scope["type"] == "http" and scope["path"] == HEALTH and scope["method"] == "GET":
             # Threads that are all at work, or held up, are no reason to end a process.
-            wanted = dict(scope["headers"]).get(b"x-request-id", b"")
-            await self._send(send, self._said(scope, b'{"status":"ok"}', wanted, time.perf_counter()))
+            started, wanted = time.perf_counter(), dict(scope["headers"]).get(b"x-request-id", b"")
+            request_id = request_id_of(wanted.decode("latin-1"))
+            await self._send(send, _said(b'{"status":"ok"}', request_id))
+            self._count(scope, request_id, started)
         elif scope["type"] == "http" and self.is_for_loop(scope):
             await self._at_once(scope, receive, send)
         elif scope["type"] == "http":
@@ -86,7 +88,12 @@ class Front:
         started, headers = time.perf_counter(), dict(scope["headers"])
 
         def reply(found: bytes | None) -> None:
-            say(None if found is None else self._said(scope, found, headers.get(b"x-request-id", b""), started))
+            if found is None:
+                say(None)
+                return
+            request_id = request_id_of(headers.get(b"x-request-id", b"").decode("latin-1"))
+            say(_said(found, request_id))
+            self._count(scope, request_id, started)
 
         try:
             return self._routes[scope["path"]](headers[b"authorization"].decode("latin-1"), body, reply)
@@ -143,16 +150,18 @@ class Front:
         else:
             await self._send(send, said)
 
-    def _said(self, scope: Scope, body: bytes, wanted_id: bytes, started: float) -> Said:
-        """What is answered, with `body`, JSON; the request is counted."""
-        request_id = request_id_of(wanted_id.decode("latin-1"))
+    def _count(self, scope: Scope, request_id: str, started: float) -> None:
+        """Counts a request that was answered with 200."""
         seconds = time.perf_counter() - started
         self._telemetry.finish(request_id, method=scope["method"], route=scope["path"], status=200, seconds=seconds)
-        return Said(((b"content-length", b"%d" % len(body)), (b"x-request-id", request_id.encode("latin-1"))), body)
 
     async def _send(self, send: Send, said: Said) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": [*self.headers, *said.headers]})
         await send({"type": "http.response.body", "body": said.body})
+
+
+def _said(body: bytes, request_id: str) -> Said:
+    return Said(((b"content-length", b"%d" % len(body)), (b"x-request-id", request_id.encode("latin-1"))), body)
 
 
 def _is_plain(scope: Scope) -> bool:

@@ -286,3 +286,13 @@ def test_what_does_not_fit_together_is_tried_one_by_one(stand, monkeypatch):
     slates = len(stand.lab.record.inbox)
     assert many(stand, 3) == [200] * 3
     assert len(stand.lab.record.inbox) == slates + 3
+
+
+@pytest.mark.parametrize("broken", ["appended", "finish"])
+def test_lists_that_are_recorded_are_answered_though_they_cannot_be_counted(stand, monkeypatch, broken):
+    telemetry = stand.app.extensions["lamella"].telemetry
+    with monkeypatch.context() as breaking:
+        breaking.setattr(telemetry, broken, lambda *_, **__: 1 / 0)
+        assert many(stand, 3) == [200] * 3
+    assert [len(group) for group in stand.together.groups] == [3]
+    assert many(stand, 3) == [200] * 3
