@@ -36,6 +36,8 @@ class Stand:
     """The lab's application behind its event loop; the first requests prove the models and verify the key."""
 
     def __init__(self, lab) -> None:
+        keys, began = lab.services.keys, lab.services.keys._monotonic()
+        keys._monotonic = lambda: began  # a key stays verified, however slow the machine is
         self.lab, self.together = lab, Together(lab.record)
         services = replace(lab.services, groups=self.together, metrics=CollectorRegistry())
         self.app = create_app(services, secret=b"0" * 32)
