@@ -18,6 +18,7 @@ from lamella.bootstrap.registry import registry_of, uploads_of
 from lamella.bootstrap.stores import Stores, retention, stores
 from lamella.config import Settings
 from lamella.recommenders.trainer import KerasTrainer
+from lamella.services.budgeting import SHARE, Budget
 from lamella.services.deciding import Deciding
 from lamella.services.flagging import FlagStore
 from lamella.services.keeping import Keeping
@@ -47,6 +48,7 @@ class WorkerServices:
     record: RecordStore
     analysis: AnalysisStore
     facts: FactStore
+    budget: Budget
     keeping: Keeping
     deciding: Deciding
     ramping: Ramping
@@ -79,6 +81,8 @@ def worker_services(settings: Settings) -> WorkerServices:
         record=found.record,
         analysis=found.analysis,
         facts=SqlFactStore(found.engine),
+        # Each process of the worker has its own, and they may all be at it at once.
+        budget=Budget(SHARE / settings.worker_processes),
         keeping=Keeping(found.configuration, found.kept, found.clock),
         deciding=Deciding(found.configuration, configuring, found.clock),
         ramping=Ramping(found.configuration, configuring, found.analysis, found.clock),

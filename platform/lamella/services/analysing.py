@@ -10,13 +10,13 @@ from lamella.experiments.document import plan_document
 from lamella.experiments.model import AnalysisPlan, Experiment, Json, Phase, Status, Variant
 from lamella.experiments.selection import experiment_of
 from lamella.metrics.definitions import METRICS, Metric, find_metric, needed_columns
+from lamella.services.budgeting import Round
 from lamella.services.checking import checks
 from lamella.services.comparing import EarlierBy, EstimatesBy, MomentsBy, Reading, Role, compare, roles
 from lamella.services.concluding import conclude
 from lamella.services.exploring import explored
 from lamella.services.flagging import BOT, INTERNAL
 from lamella.services.history import earlier_comparisons, phase_of, taken_before
-from lamella.services.interacting import Pairs
 from lamella.services.measure_ports import FactStore, Measured
 from lamella.services.measuring import catalogue, known_estimates, measured_for, planned, stretch_of
 from lamella.services.ports import AnalysisStore, ArmTotals, Clock, ConfigurationStore
@@ -64,22 +64,20 @@ def analyse_and_keep(
     clock: Clock,
     facts: FactStore | None = None,
     *,
-    explores: bool = True,
-    pairs: Pairs | None = None,
+    turn: Round | None = None,
 ) -> dict[str, Json]:
     """The report as `analyse` makes it, after it was saved: from then on the looks that it took are spent.
 
-    Where it does not `explores`, that is left to a later report, unless the data has come to its end.
-    `pairs` are what the round of reports has found of pairs of experiments.
+    What the round of reports whose `turn` it is cannot afford to explore is left to a later report, unless the data has
+    come to its end.
     """
     subject, now = _subject(experiment_key, configurations), clock.now()
     previous = _previous(subject, analyses)
     document = _report(subject, analyses, previous, now, facts)
     analyses.save_report(experiment_key, subject.phase.id, now, document)
-    is_over = data_until(subject.experiment.plan, subject.phase, now) < now
-    if facts is None or not (explores or is_over):
+    if facts is None:
         return document
-    found = explored(subject, facts, previous, now, pairs)
+    found = explored(subject, facts, previous, now, turn)
     if found.is_new:
         facts.keep_exploration(experiment_key, subject.phase.id, found.parts)
     return {**document, **found.parts}

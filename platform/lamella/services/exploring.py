@@ -12,6 +12,7 @@ from lamella.errors import Unavailable
 from lamella.experiments.model import DeclaredMetric, Json
 from lamella.metrics.definitions import METRICS, Metric, needed_columns
 from lamella.services.allowance import Allowance
+from lamella.services.budgeting import Round
 from lamella.services.comparing import roles
 from lamella.services.daily import series_document
 from lamella.services.figures import LABEL
@@ -44,17 +45,27 @@ def explored(
     facts: FactStore,
     previous: Sequence[Mapping[str, Json]],
     now: datetime,
-    pairs: Pairs | None = None,
+    turn: Round | None = None,
 ) -> Explored:
     """The explored parts of a report as of `now`, or those of the newest of `previous` where they will do.
 
-    `pairs` are what this round of reports has found of pairs of experiments.
+    No parts, for a later report to explore, where the round whose `turn` it is cannot afford the experiment. Once the
+    data has come to its end it is explored all the same, one time: what the verdict ends gets no later report.
     """
     until = data_until(subject.experiment.plan, subject.phase, now)
-    kept = _kept(previous[-1] if previous else {}, until, is_over=until < now)
+    is_over = until < now
+    newest = previous[-1] if previous else {}
+    kept = _kept(newest, until, is_over=is_over)
     if kept is not None:
         return Explored(kept, is_new=False)
-    return Explored(explore(subject, facts, until, pairs or Pairs()), is_new=True)
+    if turn is None:
+        return Explored(explore(subject, facts, until, Pairs()), is_new=True)
+    key = subject.experiment.key
+    is_last = is_over and not _is_as_of(newest, until)
+    if not (is_last or turn.affords(key)):
+        return Explored({}, is_new=False)
+    with turn.budget.paying(key):
+        return Explored(explore(subject, facts, until, turn.pairs), is_new=True)
 
 
 def explore(subject: Subject, facts: FactStore, until: datetime, pairs: Pairs) -> dict[str, Json]:
@@ -133,6 +144,12 @@ def _part(until: datetime, make: Callable[[], dict[str, Json]]) -> dict[str, Jso
         raise
     except Exception as error:  # noqa: BLE001 - no exploration may cost the report
         return {**head, "failed": f"{type(error).__name__}: {str(error)[:200]}"}
+
+
+def _is_as_of(report: Mapping[str, Json], until: datetime) -> bool:
+    """Whether the report has parts that were explored then, also where they failed."""
+    parts = (report.get(key) for key in KEYS)
+    return all(isinstance(part, Mapping) and part.get("as_of") == until.isoformat() for part in parts)
 
 
 def _kept(report: Mapping[str, Json], until: datetime, *, is_over: bool) -> dict[str, Json] | None:

@@ -57,7 +57,7 @@ def recommender_document(facts: FactStore, stretch: Stretch, arms: Sequence[str]
 def service_document(facts: FactStore, stretch: Stretch, arms: Sequence[str], control: str) -> list[Json]:
     """Latency, errors and fallbacks of the slates in every variant, clustered by unit."""
     plain = Stretch(phase=stretch.phase, until=stretch.until, since=stretch.since)
-    measured = facts.measured(plain, SERVICE)
+    measured = facts.measured_aside(plain, SERVICE)
     return [
         _figure(each.key, (each.label, each.label_zh), _estimates(each, measured[each.key], arms), arms, control)
         for each in SERVICE

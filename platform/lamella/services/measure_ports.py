@@ -97,7 +97,7 @@ class Cell:
 
 
 class ExplorationStore(Protocol):
-    """What is looked at besides the plan."""
+    """What is looked at besides the plan. It can wait: no query takes more than one core of the store's machine."""
 
     def days(self, stretch: Stretch, columns: Sequence[str]) -> Days:
         """The totals by day, of units that were not crossed."""
@@ -121,6 +121,10 @@ class ExplorationStore(Protocol):
 
     def shown(self, stretch: Stretch, *, blocks: int) -> Sequence[Shown]:
         """What was shown to the units of each variant, in blocks by a hash of the unit."""
+        ...
+
+    def measured_aside(self, stretch: Stretch, metrics: Sequence[DeclaredMetric]) -> Mapping[str, Measured]:
+        """As `measured`, of what can wait."""
         ...
 
     def catalogue_size(self, until: datetime) -> int:

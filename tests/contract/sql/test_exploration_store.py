@@ -3,11 +3,14 @@ from datetime import UTC, datetime, time, timedelta
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 
 from lamella.adapters.sql.catalogue import SqlCatalogue
+from lamella.adapters.sql.engine import create_engine
 from lamella.adapters.sql.exploration import SqlFactStore
 from lamella.adapters.sql.journal import SqlJournal
 from lamella.adapters.sql.record import SqlRecordStore
+from lamella.adapters.sql.schema import arm, arm_member
 from lamella.events.codec import encode
 from lamella.events.contract import Click, Slate
 from lamella.experiments.measures import metric_from_document
@@ -166,3 +169,39 @@ def test_built_in_and_declared_columns_agree_within_segments(engine, kept):
     for one, other in zip(found[""], found["m"], strict=True):
         np.testing.assert_allclose(one.moments.cross, other.moments.cross, rtol=1e-9, atol=1e-9)
     assert {each.variant for each in found["m"]} == set(unit_rows(kept, declared))
+
+
+@pytest.fixture
+def on_postgresql(pg_database_url):
+    engine = create_engine(pg_database_url)
+    yield engine
+    engine.dispose()
+
+
+def test_what_is_explored_takes_one_process_of_postgresql_and_reports_take_what_they_get(on_postgresql):
+    seen = []
+
+    def look(connection, _cursor, statement, *_):
+        if "exposed" in statement:
+            own = connection.connection.driver_connection.execute("SHOW max_parallel_workers_per_gather")
+            seen.append(own.fetchone()[0])
+
+    sa.event.listen(on_postgresql, "before_cursor_execute", look)
+    store = SqlFactStore(on_postgresql)
+    clicks = metric_from_document({"key": "m", "kind": "mean", "measure": {"event": "click"}})
+    median = metric_from_document({"key": "q", "kind": "quantile", "quantile": 0.5, "measure": {"event": "click"}})
+    store.days(STRETCH, ("clicks",))
+    store.attributes(STRETCH)
+    store.cells(STRETCH, ("clicks",), ["country"], [clicks])
+    store.crossed_with(STRETCH, ("clicks",), PHASE + 1)
+    store.measured_aside(STRETCH, [clicks, median])
+    with on_postgresql.begin() as connection:
+        connection.execute(sa.insert(arm).values(id=1, signature="a"))
+        connection.execute(sa.insert(arm_member).values(arm=1, phase=PHASE, variant="a", counted=True))
+    store.shown(STRETCH, blocks=64)
+    assert len(seen) >= 8
+    assert set(seen) == {"0"}
+    seen.clear()
+    store.measured(STRETCH, [clicks, median])
+    assert seen
+    assert set(seen) == {"2"}

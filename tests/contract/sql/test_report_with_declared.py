@@ -26,6 +26,7 @@ from lamella.experiments.model import (
 )
 from lamella.reporting import csv, html
 from lamella.services.analysing import analyse, analyse_and_keep
+from lamella.services.budgeting import Budget, Round
 from lamella.services.slicing import segments_of
 from lamella.stats.means import welch
 from lamella.stats.moments import Moments
@@ -171,6 +172,49 @@ def test_what_was_explored_is_taken_over_until_it_is_old(shop):
     assert all("series" not in each for each in analyses.reports("main", PHASE))
     third = analyse("main", configurations, analyses, FakeClock(UNTIL + timedelta(hours=21)), facts)
     assert third["series"]["as_of"] > first["series"]["as_of"]
+
+
+def test_what_a_round_cannot_afford_is_left_to_a_later_report_until_the_data_ends(shop):
+    _, configurations, analyses, facts = shop
+    ends_at = NOW + timedelta(days=1)
+    now = [0.0]
+    budget = Budget(0.1, lambda: now[0])
+    with budget.paying("something long"):
+        now[0] += 100.0
+
+    def report(at):
+        return analyse_and_keep("main", configurations, analyses, FakeClock(at), facts, turn=Round(budget))
+
+    assert "series" not in report(UNTIL)
+    now[0] += 990.0
+    assert report(UNTIL + timedelta(minutes=16))["series"]["failed"] is None
+    with budget.paying("something long"):
+        now[0] += 100.0
+    kept = report(UNTIL + timedelta(minutes=18))["series"]
+    assert kept["as_of"] == (UNTIL + timedelta(minutes=16)).isoformat(), "what was explored is shown, and costs nothing"
+    assert report(ends_at + timedelta(hours=1))["series"]["as_of"] == ends_at.isoformat()
+
+
+def test_a_part_that_fails_at_the_end_is_tried_again_as_the_budget_allows(shop, monkeypatch):
+    _, configurations, analyses, facts = shop
+    asked = []
+
+    def broken(*_args):
+        asked.append(None)
+        raise ZeroDivisionError("here")
+
+    monkeypatch.setattr(facts, "days", broken)
+    now = [0.0]
+    budget = Budget(0.1, lambda: now[0])
+    with budget.paying("something long"):
+        now[0] += 100.0
+    for hours in (1, 2, 3):
+        at = FakeClock(NOW + timedelta(days=1, hours=hours))
+        analyse_and_keep("main", configurations, analyses, at, facts, turn=Round(budget))
+    assert len(asked) == 1
+    now[0] += 1_000.0
+    analyse_and_keep("main", configurations, analyses, at, facts, turn=Round(budget))
+    assert len(asked) == 2
 
 
 def test_a_part_that_fails_says_so_and_costs_no_other(shop, monkeypatch):

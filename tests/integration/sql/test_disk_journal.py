@@ -274,10 +274,10 @@ def test_a_full_file_makes_room_for_the_next_once_it_is_forwarded(engine, make, 
     monkeypatch.setattr(journal_module, "SEGMENT_BYTES", 100)
     make_segment = Segment.make
 
-    def on_a_small_disk(place, *, room=0):
+    def on_a_small_disk(place, **how):
         if place.is_dir() and any(place.glob(f"*{SUFFIX}")):
             raise OSError(errno.ENOSPC, "No space left on device")
-        return make_segment(place, room=room)
+        return make_segment(place, **how)
 
     monkeypatch.setattr(Segment, "make", on_a_small_disk)
     away = Away(SqlInbox(engine, limit=1_000))

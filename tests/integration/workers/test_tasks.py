@@ -30,6 +30,7 @@ from lamella.experiments.model import (
     Variant,
 )
 from lamella.metrics.definitions import METRICS
+from lamella.services.budgeting import Budget
 from lamella.services.configuring import Configuring
 from lamella.services.ports import ArmTotals, IngestReceipt
 from lamella.testing.traffic import slate
@@ -172,6 +173,37 @@ def test_every_running_experiment_gets_a_report(settings: Settings, services: Wo
         assert document["schema"] == "lamella.report/1"
     assert services.analysis.latest_report("three") is None
     found.engine.dispose()
+
+
+class Timed:
+    """The facts, where it takes so many seconds of `now` to look at the days."""
+
+    def __init__(self, inner: Any, now: list[float], seconds: float) -> None:
+        self._inner, self._now, self._seconds = inner, now, seconds
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def days(self, *asked: Any) -> Any:
+        self._now[0] += self._seconds
+        return self._inner.days(*asked)
+
+
+def test_long_explorations_are_spread_over_rounds_and_every_experiment_has_its_turn(
+    settings: Settings, services: WorkerServices
+) -> None:
+    configure(settings, "one", "two", "three")
+    now = [0.0]
+    budget = Budget(0.1, lambda: now[0])
+    services = replace(services, facts=Timed(services.facts, now, 9.0), budget=budget)
+    explored = []
+    for _ in range(6):
+        analyse.every(services)
+        reports = {key: services.analysis.latest_report(key) or {} for key in ("one", "two", "three")}
+        explored.append([key for key, report in reports.items() if "series" in report])
+        now[0] += 60.0
+    one, two, three = ["one"], ["one", "two"], ["one", "two", "three"]
+    assert explored == [one, one, two, three, three, three]
 
 
 @pytest.mark.parametrize("error", [ArithmeticError("a fault of ours")])

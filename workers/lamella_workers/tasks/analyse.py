@@ -1,45 +1,24 @@
 """Reports on experiments, and what their plans say to do about them."""
 
-import time
-from dataclasses import dataclass, field
-
 import structlog
 
 from lamella.bootstrap.worker import WorkerServices
 from lamella.errors import ConfigurationInvalid, LamellaError, Unavailable
 from lamella.experiments.model import Status
 from lamella.services.analysing import analyse_and_keep
-from lamella.services.interacting import Pairs
+from lamella.services.budgeting import Round
 
 
-@dataclass(slots=True)
-class _Budget:
-    """The time of this process that went into reports that explore: ten seconds, and a tenth of all since."""
-
-    started: float = field(default_factory=time.monotonic)
-    spent: float = 0.0
-
-    def allows(self) -> bool:
-        return self.spent < 10.0 + 0.1 * (time.monotonic() - self.started)
-
-
-_budget = _Budget()
-
-
-def one(services: WorkerServices, experiment: str, pairs: Pairs | None = None) -> None:
-    """A fresh report on `experiment`, kept, and acted on as its plan says."""
-    explores, begun = _budget.allows(), time.monotonic()
+def one(services: WorkerServices, experiment: str, turn: Round | None = None) -> None:
+    """A fresh report on `experiment`, kept, and acted on as its plan says; a round of its own, where it is in none."""
     document = analyse_and_keep(
         experiment,
         services.configuration,
         services.analysis,
         services.clock,
         services.facts,
-        explores=explores,
-        pairs=pairs,
+        turn=turn or Round(services.budget),
     )
-    if explores:
-        _budget.spent += time.monotonic() - begun
     log = structlog.get_logger("lamella.analyse").bind(experiment=experiment)
     try:
         outcome = services.deciding.act(document)
@@ -53,23 +32,23 @@ def one(services: WorkerServices, experiment: str, pairs: Pairs | None = None) -
 def every(services: WorkerServices) -> None:
     """A fresh report on each running experiment; nothing where another worker is at it.
 
-    What is kept of their arms is brought up to date first, and the reports are made from it. An experiment that cannot
-    be analysed is logged, and costs no other one its report.
+    What is kept of their arms is brought up to date first, and the reports are made from it. The one that was explored
+    longest ago comes first. An experiment that cannot be analysed is logged, and costs no other one its report.
     """
     with services.turns.take("analyse_all") as is_mine:
         if not is_mine:
             return
         services.keeping.refresh()
         running = [each.key for each in services.configuration.load().experiments if each.status is Status.RUNNING]
-        pairs = Pairs()
-        for key in running:
-            _try(services, key, pairs)
+        turn = Round(services.budget)
+        for key in services.budget.oldest_first(running):
+            _try(services, key, turn)
 
 
-def _try(services: WorkerServices, experiment: str, pairs: Pairs) -> None:
+def _try(services: WorkerServices, experiment: str, turn: Round) -> None:
     log = structlog.get_logger("lamella.analyse").bind(experiment=experiment)
     try:
-        one(services, experiment, pairs)
+        one(services, experiment, turn)
     except Unavailable:
         # The store is away for all of them.
         raise

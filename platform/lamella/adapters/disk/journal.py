@@ -3,6 +3,9 @@
 Requests that arrive while a group is written become the next group (group commit). The one that comes first writes for
 all of them, so no request waits for another thread to wake up. While the store is away, or its inbox full, batches stay
 in the file; what a killed process left behind, another one forwards (see `lamella.adapters.disk.leftovers`).
+
+To make a file takes longer than an answer may. So the thread that forwards makes the next one ahead of time, a spare
+that the writer takes over.
 """
 
 import os
@@ -10,6 +13,7 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -22,12 +26,14 @@ from lamella.services.ports import Clock
 from lamella.services.record_ports import Accepted, Inbox
 
 SEGMENT_BYTES: Final = 16 * 1024 * 1024
-"""A file has this length, and is followed by another when it is full."""
+"""A file has this length, and is followed by another when it is full; that one is made when it is half full."""
 READ_BYTES: Final = 1024 * 1024
 """What one transaction forwards at most."""
 PAUSE_SECONDS: Final = 0.1
 """Between two transactions: what comes meanwhile goes together, and most of what one costs does not depend on it."""
 _LONGEST_PAUSE_SECONDS: Final = 2.0
+_FREE_FILES: Final = 4
+"""A spare is made where the disk has room for so many files: what a fuller one has left is for who needs it now."""
 _PATIENCE_SECONDS: Final = 5.0
 
 
@@ -61,11 +67,13 @@ class DiskJournal:
 
     def begin(self) -> None:
         """Forgets files and thread: they belong to the parent of a forked process."""
-        self._lock, self._writing = threading.Lock(), threading.Lock()
+        self._lock, self._writing, self._making = threading.Lock(), threading.Lock(), threading.Lock()
         self._moved = threading.Condition(self._lock)
         self._group = _Group()
         self._batches, self._bytes = 0, 0  # that were appended, or are about to be, and are not in the inbox
         self._segments: deque[Segment] = deque()
+        self._spare: Segment | None = None
+        self._prepared_at: Segment | None = None  # the file that was written when a spare was last made, or tried
         self._in_inbox = 0
         self._work, self._hurry = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
@@ -115,6 +123,7 @@ class DiskJournal:
             self._hurry.set()
             if thread is not None:
                 thread.join()
+            self._remove_spare()
             with self._lock:
                 while self._segments:
                     self._let_go(self._segments.popleft())
@@ -133,7 +142,7 @@ class DiskJournal:
             with self._writing:
                 with self._lock:
                     self._group = _Group()
-                self._segment().write(group.frames)
+                self._store(group.frames)
                 group.fault = ""
         except OSError as error:
             group.fault = (
@@ -158,18 +167,59 @@ class DiskJournal:
             self._bytes -= group.size
             self._moved.notify_all()
 
+    def _store(self, frames: Sequence[bytes]) -> None:
+        """Returns once the frames are on disk; a spare gives its room up for them. Raises OSError."""
+        try:
+            self._segment().write(frames)
+        except OSError:
+            if not self._remove_spare():
+                raise
+            self._segment().write(frames)
+
     def _segment(self) -> Segment:
-        """The file to write, made where there is none or the last is long; and the thread runs."""
+        """The file to write, another one where there is none or the last is long; and the thread runs."""
         if not self._segments or self._segments[-1].end >= SEGMENT_BYTES:
-            with self._lock:
-                self._remove_forwarded(keep=0)  # a disk that is nearly full has room for one of them alone
-            segment = Segment.make(self._folder, room=SEGMENT_BYTES)
+            segment = self._next()
             with self._lock:
                 self._segments.append(segment)
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="lamella-journal", daemon=True)
             self._thread.start()
         return self._segments[-1]
+
+    def _next(self) -> Segment:
+        """The spare, or where there is none a file made now.
+
+        A spare that the thread is about to finish is waited for: files are written in the order of their names.
+        """
+        with self._making:
+            spare, self._spare = self._spare, None
+            if spare is not None:
+                return spare
+            self._remove_forwarded(keep=0)  # a disk that is nearly full has room for one of them alone
+            return Segment.make(self._folder, room=SEGMENT_BYTES)
+
+    def _prepare(self) -> None:
+        """Makes a spare where the file that is written is half full, and tries that once for each file.
+
+        Where it fails there is none: who needs the next file makes it, and says why that fails.
+        """
+        with self._making, suppress(OSError):
+            with self._lock:
+                written = self._segments[-1] if self._segments else None
+            if written is None or written.end < SEGMENT_BYTES // 2 or written is self._prepared_at:
+                return
+            self._prepared_at = written
+            if self._spare is None and _free_bytes(self._folder) >= _FREE_FILES * SEGMENT_BYTES:
+                self._spare = Segment.make(self._folder, room=SEGMENT_BYTES, gently=True)
+
+    def _remove_spare(self) -> bool:
+        """Whether there was a spare; its room on the disk is free now."""
+        with self._making:
+            spare, self._spare = self._spare, None
+            if spare is not None:
+                spare.remove()
+            return spare is not None
 
     def _run(self) -> None:
         log, pause, me = structlog.get_logger("lamella.journal"), PAUSE_SECONDS, threading.current_thread()
@@ -178,6 +228,7 @@ class DiskJournal:
             self._work.clear()  # before the look at `_thread`: close() takes the thread away first, then sets this
             if self._thread is not me:
                 return
+            self._prepare()
             try:
                 is_done, pause = self._forward(), PAUSE_SECONDS
             except Exception as error:  # noqa: BLE001 - whatever it was, the batches are durable and tried again
@@ -223,20 +274,30 @@ class DiskJournal:
 
     def _oldest(self) -> Segment | None:
         """The first file with batches that wait; those before it are removed but for the one that is written."""
+        self._remove_forwarded(keep=1)
         with self._lock:
-            self._remove_forwarded(keep=1)
             return self._segments[0] if self._segments and self._segments[0].waiting else None
 
     def _remove_forwarded(self, *, keep: int) -> None:
         """Removes the first files, as long as nothing in them waits, and leaves the last `keep` alone."""
-        while len(self._segments) > keep and not self._segments[0].waiting:
-            self._segments.popleft().remove()
+        done = []
+        with self._lock:
+            while len(self._segments) > keep and not self._segments[0].waiting:
+                done.append(self._segments.popleft())
+        for each in done:  # not under the lock, which every request takes: the disk may be busy
+            each.remove()
 
     def _let_go(self, segment: Segment) -> None:
         """Removes a file, or leaves it to others where batches wait in it."""
         self._batches -= segment.waiting
         self._bytes -= segment.bytes_waiting
         segment.abandon() if segment.waiting else segment.remove()
+
+
+def _free_bytes(folder: Path) -> int:
+    """What the disk of the folder has left. Raises OSError."""
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize
 
 
 def _taken() -> threading.Lock:

@@ -29,7 +29,7 @@ _HEAD: Final = struct.Struct("<8sQQ")
 _PLACE: Final = struct.Struct("<Q")
 _FORWARDED: Final = 8
 _END: Final = 16
-_ZEROS: Final = bytes(1024 * 1024)
+_ZEROS: Final = bytes(256 * 1024)
 _FRAME: Final = struct.Struct("<IIq")
 _LENGTH: Final = 4
 _MOMENTS: Final = range(10**15, 4 * 10**15)
@@ -65,8 +65,11 @@ class Segment:
         self._written, self._taken = 0, 0
 
     @classmethod
-    def make(cls, folder: Path, *, room: int = 0) -> Self:
-        """A new file with room for so many bytes in `folder`, which is made where it is missing. Raises OSError."""
+    def make(cls, folder: Path, *, room: int = 0, gently: bool = False) -> Self:
+        """A new file with room for so many bytes in `folder`, which is made where it is missing. Raises OSError.
+
+        `gently` takes longer, and lets others write meanwhile: they wait for a piece of it and not for the whole.
+        """
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = folder / f"{time.time_ns():x}-{os.getpid()}{SUFFIX}"
         # Nobody sees the file before it is locked: it would look like one whose process died.
@@ -76,7 +79,10 @@ class Segment:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             os.pwrite(descriptor, _HEAD.pack(_MARK, _HEAD.size, _HEAD.size), 0)
             for at in range(_HEAD.size, room, len(_ZEROS)):
-                os.pwrite(descriptor, _ZEROS[: room - at], at)
+                if gently:
+                    _write_durably(descriptor, _ZEROS[: room - at], at)
+                else:
+                    os.pwrite(descriptor, _ZEROS[: room - at], at)
             os.fsync(descriptor)
             hidden.rename(path)
             _sync(folder)

@@ -13,13 +13,13 @@ from lamella.adapters.sql.engine import snapshot, writing
 from lamella.adapters.sql.events import first_exposures
 from lamella.adapters.sql.expressions import attribute
 from lamella.adapters.sql.grouping import grouped, moments_in
-from lamella.adapters.sql.measures import Layout, SqlMeasureStore, caps_of, make_room
+from lamella.adapters.sql.measures import Layout, SqlMeasureStore, caps_of, step_aside
 from lamella.adapters.sql.moments import check_columns, scale_of, total_of, totals_until, unit_float
 from lamella.adapters.sql.schema import arm_member, exploration, exposure, item, slate
 from lamella.adapters.sql.shown import shown_in
 from lamella.experiments.model import DeclaredMetric, Json
 from lamella.metrics.health import Shown
-from lamella.services.measure_ports import Cell, Days, Stretch
+from lamella.services.measure_ports import Cell, Days, Measured, Stretch
 
 _SAMPLE: Final = 1_000
 _UNKNOWN: Final = ""
@@ -105,6 +105,10 @@ class SqlFactStore(SqlMeasureStore):
         with self._reading() as connection:
             return shown_in(connection, stretch, blocks)
 
+    def measured_aside(self, stretch: Stretch, metrics: Sequence[DeclaredMetric]) -> Mapping[str, Measured]:
+        """As `measured`, of what can wait."""
+        return self._by_group(stretch, metrics, step_aside)
+
     def catalogue_size(self, until: datetime) -> int:
         """How many items were published before then."""
         with self._reading() as connection:
@@ -147,9 +151,9 @@ class SqlFactStore(SqlMeasureStore):
 
     @contextmanager
     def _reading(self) -> Iterator[sa.Connection]:
-        """A snapshot with room to sort."""
+        """A snapshot with room to sort, for what can wait."""
         with snapshot(self._engine) as connection:
-            make_room(connection)
+            step_aside(connection)
             yield connection
 
 

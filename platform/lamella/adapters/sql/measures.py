@@ -4,10 +4,10 @@ Every unit's events are summed by conditional aggregates, joined with its first 
 and those outside of the metric's window neither. The unit-level columns then give moments by variant.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import sqlalchemy as sa
 
@@ -26,6 +26,10 @@ from lamella.stats.undefined import Reason, Undefined
 _ROOM: Final = "SET LOCAL work_mem = '64MB'"
 # Whole tables are joined. Where PostgreSQL takes one to have few rows, it would go through the other for each of them.
 _BY_HASH: Final = "SET LOCAL enable_nestloop = off"
+_ALONE: Final = "SET LOCAL max_parallel_workers_per_gather = 0"
+
+Prepare: TypeAlias = Callable[[sa.Connection], None]
+"""What is set in a transaction before its queries."""
 
 
 class SqlMeasureStore:
@@ -40,30 +44,33 @@ class SqlMeasureStore:
         One grouped query for all of them, which scans each fact once; another for the caps where one is winsorised,
         and three for each quantile. Raises what the store raises where it does not answer.
         """
+        return self._by_group(stretch, metrics, make_room)
+
+    def _by_group(self, stretch: Stretch, metrics: Sequence[DeclaredMetric], prepare: Prepare) -> dict[str, Measured]:
         plain = [each for each in metrics if each.kind is not MeasuredKind.QUANTILE]
         groups = [plain, *([each] for each in metrics if each.kind is MeasuredKind.QUANTILE)]
         found: dict[str, Measured] = {}
         for group in groups:
-            found |= self._tried(stretch, group)
+            found |= self._tried(stretch, group, prepare)
         return {each.key: found[each.key] for each in metrics}
 
-    def _tried(self, stretch: Stretch, group: Sequence[DeclaredMetric]) -> dict[str, Measured]:
+    def _tried(self, stretch: Stretch, group: Sequence[DeclaredMetric], prepare: Prepare) -> dict[str, Measured]:
         """What the group found; if it fails together, each by itself."""
         if not group:
             return {}
         try:
-            return self._measured(stretch, group)
+            return self._measured(stretch, group, prepare)
         except LamellaError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever is wrong with one metric must not cost the others theirs
             if len(group) == 1:
                 reason = Undefined(Reason.FAILED, f"the metric could not be read: {str(error).splitlines()[0][:200]}")
                 return {group[0].key: Measured(failed=reason)}
-        return {key: one for each in group for key, one in self._tried(stretch, [each]).items()}
+        return {key: one for each in group for key, one in self._tried(stretch, [each], prepare).items()}
 
-    def _measured(self, stretch: Stretch, group: Sequence[DeclaredMetric]) -> dict[str, Measured]:
+    def _measured(self, stretch: Stretch, group: Sequence[DeclaredMetric], prepare: Prepare) -> dict[str, Measured]:
         with snapshot(self._engine) as connection:
-            make_room(connection)
+            prepare(connection)
             if group[0].kind is MeasuredKind.QUANTILE:
                 return {group[0].key: quantiles_in(connection, stretch, group[0])}
             caps = caps_of(connection, stretch, group)
@@ -83,6 +90,13 @@ def make_room(connection: sa.Connection) -> None:
     if is_postgresql(connection):
         connection.exec_driver_sql(_ROOM)
         connection.exec_driver_sql(_BY_HASH)
+
+
+def step_aside(connection: sa.Connection) -> None:
+    """As `make_room`, for what can wait: PostgreSQL takes one process for a query and leaves the others their cores."""
+    make_room(connection)
+    if is_postgresql(connection):
+        connection.exec_driver_sql(_ALONE)
 
 
 @dataclass(frozen=True, slots=True)

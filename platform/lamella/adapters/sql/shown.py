@@ -17,6 +17,9 @@ _CATEGORIES: Final = ("category", "topic")
 _ITEMS: Final = 1
 _RANKS: Final = 2
 _LISTS: Final = 3
+_FIGURES: Final = 4
+_NO_TEXT: Final[sa.ColumnElement[Any]] = sa.literal_column("''")
+_NO_NUMBER: Final[sa.ColumnElement[Any]] = sa.literal_column("0")
 
 
 @dataclass(slots=True)
@@ -31,21 +34,28 @@ class _Block:
 
 def shown_in(connection: sa.Connection, stretch: Stretch, blocks: int) -> Sequence[Shown]:
     """The counts by variant and block, in that order; one query, which reads the impressions once."""
-    found: defaultdict[tuple[str, int], _Block] = defaultdict(_Block)
-    for row in connection.execute(_counts(_seen(stretch, blocks))):
-        one = found[row.variant, row.block]
-        if row.part == _ITEMS:
-            one.items[row.item] = row.impressions
-            one.fresh += int(row.one)
-            one.dated += int(row.other)
-        elif row.part == _RANKS:
-            one.ranks[row.rank] = (row.impressions, int(row.one))
+    own = sa.and_(arm_member.c.phase == stretch.phase, arm_member.c.counted)
+    variants = sorted(connection.execute(sa.select(arm_member.c.variant).where(own).distinct()).scalars())
+    if not variants:
+        return []
+    found: defaultdict[int, _Block] = defaultdict(_Block)
+    for part, cell, item_key, held, rank, *figures in connection.execute(_counts(_seen(stretch, variants, blocks))):
+        if part == _ITEMS:
+            for each in held.split(","):
+                at, _, impressions = each.partition(":")
+                found[int(at)].items[item_key] = int(impressions)
+            continue
+        one, (first, second, third, fourth) = found[cell], figures
+        if part == _RANKS:
+            one.ranks[rank] = (int(first), int(second))
+            one.fresh += int(third)
+            one.dated += int(fourth)
         else:
-            one.lists, one.unlike = row.impressions, float(row.one)
+            one.lists, one.unlike = int(first), second
     return [
         Shown(
-            variant=variant,
-            block=block,
+            variant=variants[cell // blocks],
+            block=cell % blocks,
             items=one.items,
             ranks=one.ranks,
             fresh=one.fresh,
@@ -53,14 +63,20 @@ def shown_in(connection: sa.Connection, stretch: Stretch, blocks: int) -> Sequen
             lists=one.lists,
             unlike=one.unlike,
         )
-        for (variant, block), one in sorted(found.items())
+        for cell, one in sorted(found.items())
     ]
 
 
-def _seen(stretch: Stretch, blocks: int) -> sa.CTE:
-    """The impressions that units of the phase were shown under their variant, with what is asked about each."""
-    block = (unit_block(exposure.c.unit) % blocks).label("block")
-    first = first_exposures(stretch, block).cte("exposed").prefix_with("NOT MATERIALIZED", dialect="sqlite")
+def _seen(stretch: Stretch, variants: Sequence[str], blocks: int) -> sa.CTE:
+    """The impressions that units of the phase were shown under their variant, with what is asked about each.
+
+    A variant and block are one number, its cell: rows are grouped several times by it.
+    """
+    number = sa.case({variant: place * blocks for place, variant in enumerate(variants)}, value=exposure.c.variant)
+    cell = (number + unit_block(exposure.c.unit) % blocks).label("cell")
+    # PostgreSQL would work out the cell once an impression; SQLite finds a unit by the key of the table.
+    first = first_exposures(stretch, cell).cte("exposed")
+    first = first.prefix_with("MATERIALIZED", dialect="postgresql").prefix_with("NOT MATERIALIZED", dialect="sqlite")
     member = sa.and_(
         arm_member.c.arm == impression.c.arm,
         arm_member.c.phase == stretch.phase,
@@ -84,8 +100,7 @@ def _seen(stretch: Stretch, blocks: int) -> sa.CTE:
         .outerjoin(clicked, is_clicked)
     )
     asked = sa.select(
-        first.c.variant,
-        first.c.block,
+        first.c.cell,
         impression.c.item,
         impression.c.rank,
         impression.c.request_id,
@@ -98,27 +113,30 @@ def _seen(stretch: Stretch, blocks: int) -> sa.CTE:
 
 
 def _counts(seen: sa.CTE) -> sa.CompoundSelect[Any]:
-    """Rows of part, variant, block, item, rank, impressions, one and other: what the part counts."""
-    keys, number = (seen.c.variant, seen.c.block), sa.func.count()
-    no_item: sa.ColumnElement[Any] = sa.literal_column("''")
-    no_rank: sa.ColumnElement[Any] = sa.literal_column("0")
-    items = sa.select(
-        *_named(_ITEMS, *keys, seen.c.item, no_rank, number, sa.func.sum(seen.c.fresh), sa.func.sum(seen.c.dated))
-    ).group_by(*keys, seen.c.item)
-    ranks = sa.select(
-        *_named(_RANKS, *keys, no_item, seen.c.rank, number, sa.func.sum(seen.c.clicked), no_rank)
-    ).group_by(*keys, seen.c.rank)
+    """Rows of part, cell, item, held, rank and four figures: what the part counts.
+
+    An item is one row, which holds its impressions by cell as text: a row for each cell would be some hundred times as
+    many, and took longer to fetch than to count.
+    """
+    number: sa.ColumnElement[Any] = sa.func.count()
+    by_item = sa.select(seen.c.cell, seen.c.item, number.label("impressions")).group_by(seen.c.cell, seen.c.item)
+    one = by_item.cte("by_item")
+    pair = sa.cast(one.c.cell, sa.Text) + ":" + sa.cast(one.c.impressions, sa.Text)
+    items = sa.select(*_named(_ITEMS, item_key=one.c.item, held=sa.func.aggregate_strings(pair, ",")))
+    figures = [number, *(sa.func.sum(each) for each in (seen.c.clicked, seen.c.fresh, seen.c.dated))]
+    ranks = sa.select(*_named(_RANKS, *figures, cell=seen.c.cell, rank=seen.c.rank))
     lists = _lists(seen)
-    own = (lists.c.variant, lists.c.block)
     pairs = lists.c.size * (lists.c.size - 1.0)
     unlike = sa.func.sum((lists.c.size * lists.c.size - lists.c.squares) / pairs)
-    diverse = sa.select(*_named(_LISTS, *own, no_item, no_rank, number, unlike, no_rank)).where(lists.c.size > 1.5)
-    return sa.union_all(items, ranks, diverse.group_by(*own))
+    diverse = sa.select(*_named(_LISTS, number, unlike, cell=lists.c.cell)).where(lists.c.size > 1.5)
+    return sa.union_all(
+        items.group_by(one.c.item), ranks.group_by(seen.c.cell, seen.c.rank), diverse.group_by(lists.c.cell)
+    )
 
 
 def _lists(seen: sa.CTE) -> sa.CTE:
     """One row a list: how many of its items have a category, and the sum of squares of how many share one."""
-    keys = (seen.c.variant, seen.c.block, seen.c.request_id)
+    keys = (seen.c.cell, seen.c.request_id)
     alike = (
         sa.select(*keys, sa.func.count().label("number"))
         .where(seen.c.category.is_not(None))
@@ -127,16 +145,23 @@ def _lists(seen: sa.CTE) -> sa.CTE:
     )
     size = sa.cast(sa.func.sum(alike.c.number), sa.Double).label("size")
     squares = sa.cast(sa.func.sum(alike.c.number * alike.c.number), sa.Double).label("squares")
-    by_list = sa.select(alike.c.variant, alike.c.block, size, squares)
-    return by_list.group_by(alike.c.variant, alike.c.block, alike.c.request_id).cte("by_list")
+    by_list = sa.select(alike.c.cell, size, squares)
+    return by_list.group_by(alike.c.cell, alike.c.request_id).cte("by_list")
 
 
-def _named(part: int, *columns: sa.ColumnElement[Any]) -> list[sa.ColumnElement[Any]]:
-    """The columns of one part of the counts, the figures as floats."""
-    names = ("variant", "block", "item", "rank", "impressions", "one", "other")
-    figures = [sa.cast(each, sa.Double) for each in columns[-2:]]
-    named = (each.label(name) for each, name in zip((*columns[:-2], *figures), names, strict=True))
-    return [sa.literal_column(str(part)).label("part"), *named]
+def _named(
+    part: int,
+    *figures: sa.ColumnElement[Any],
+    cell: sa.ColumnElement[Any] = _NO_NUMBER,
+    item_key: sa.ColumnElement[Any] = _NO_TEXT,
+    held: sa.ColumnElement[Any] = _NO_TEXT,
+    rank: sa.ColumnElement[Any] = _NO_NUMBER,
+) -> list[sa.ColumnElement[Any]]:
+    """The columns of one part of the counts, the figures as floats, as many as any part has."""
+    floats = [sa.cast(each, sa.Double) for each in (*figures, *[_NO_NUMBER] * (_FIGURES - len(figures)))]
+    named = (cell.label("cell"), item_key.label("item"), held.label("held"), rank.label("rank"))
+    numbered = (each.label(f"figure_{place}") for place, each in enumerate(floats))
+    return [sa.literal_column(str(part)).label("part"), *named, *numbered]
 
 
 def _flag(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
