@@ -61,7 +61,7 @@ class Connection(HttpToolsProtocol):
     of its own.
     """
 
-    _held: tuple[Front, RequestResponseCycle] | None = None
+    _unfinished: tuple[Front, RequestResponseCycle] | None = None
     _given: Headers | None = None
     _lines = b""
     _unheard = 0
@@ -94,8 +94,7 @@ class Connection(HttpToolsProtocol):
 
     def eof_received(self) -> bool:  # type: ignore[override] # as asyncio's
         """Whether the transport stays open: a client that has said all that it wants to say still listens."""
-        is_idle = self.cycle is None or self.cycle.response_complete  # type: ignore[redundant-expr] # None at first
-        is_answering = not is_idle and not self._is_body_due
+        is_answering = not self._is_idle and not self._is_body_due
         if is_answering:
             self.cycle.keep_alive = False
         return is_answering
@@ -126,9 +125,9 @@ class Connection(HttpToolsProtocol):
             self.transport.close()
         if not self._offers_upgrade():
             super().on_message_complete()
-            held, self._held = self._held, None
-            if held is not None:
-                self._offer(*held)
+            whole, self._unfinished = self._unfinished, None
+            if whole is not None:
+                self._offer(*whole)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         """Has a request answered: on the loop where a front may do that, once the body is whole, else by a task."""
@@ -136,7 +135,8 @@ class Connection(HttpToolsProtocol):
         if not isinstance(app, Front) or not is_simple or not app.is_for_loop(_scope_of(cycle)):
             super()._start_asgi_task(cycle, app)
         elif cycle.more_body:
-            self._held = app, cycle
+            self._unfinished = app, cycle
+            self.flow.resume_reading()  # as whoever asks for a body does: it may have waited for its turn
         else:
             self._offer(app, cycle)
 
@@ -144,7 +144,7 @@ class Connection(HttpToolsProtocol):
         def say(said: Said | None) -> None:
             if said is None:
                 self._start_behind(front, cycle)
-            elif not cycle.disconnected:
+            elif not (cycle.disconnected or self.transport.is_closing()):
                 self._answer(front, cycle, said)
 
         if not front.offer(_scope_of(cycle), bytes(cycle.body), say):
@@ -154,13 +154,14 @@ class Connection(HttpToolsProtocol):
         super()._start_asgi_task(cycle, front.behind)  # type: ignore[arg-type] # uvicorn names every message there is
 
     def _answer(self, front: Front, cycle: RequestResponseCycle, said: Said) -> None:
-        """Sends it, and goes on as uvicorn does after an answer."""
+        """Sends it, and does the rest that `RequestResponseCycle.send` and `run_asgi` do with an answer."""
         own = b"".join([b"%b: %b\r\n" % header for header in said.headers])
         end = b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n"
         self.transport.write(b"".join((self._first_lines(front), own, end, said.body)))
         cycle.response_started = cycle.response_complete = True
         if not cycle.keep_alive:
             self.transport.close()
+        cycle.on_response = _nothing  # else the two would keep each other in memory
         self.on_response_complete()
 
     def _first_lines(self, front: Front) -> bytes:
@@ -170,6 +171,11 @@ class Connection(HttpToolsProtocol):
             lines = [b"%b: %b\r\n" % header for header in (*given, *front.headers)]
             self._given, self._lines = given, b"HTTP/1.1 200 OK\r\n" + b"".join(lines)
         return self._lines
+
+    @property
+    def _is_idle(self) -> bool:
+        """Whether no request waits for an answer."""
+        return self.cycle is None or self.cycle.response_complete  # type: ignore[redundant-expr] # None at first
 
     def _parse(self, data: bytes | memoryview) -> None:
         """An offer of another protocol (h2c, by many clients with their first request) is passed over.
@@ -206,12 +212,11 @@ class Connection(HttpToolsProtocol):
         self._unheard, self._deadline = 0, None
 
     def _bound(self) -> None:
-        is_idle = self.cycle is None or self.cycle.response_complete  # type: ignore[redundant-expr] # None at first
         if self._unheard > HEAD_BYTES:
-            if is_idle:
+            if self._is_idle:
                 self.transport.write(_TOO_LARGE)
             self.transport.close()
-        elif is_idle:
+        elif self._is_idle:
             self._await_head()
 
     def _await_head(self) -> None:
@@ -248,6 +253,10 @@ class Connection(HttpToolsProtocol):
             self._await_body()
         else:
             self.transport.close()
+
+
+def _nothing() -> None:
+    """Nobody waits for it any more."""
 
 
 def _scope_of(cycle: RequestResponseCycle) -> Scope:

@@ -6,26 +6,24 @@ processor's caches: of four lists, each takes a fifth less than one that is made
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple, TypeAlias
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
 import orjson
 import structlog
 
 from lamella.services.keys import require
 from lamella.services.ports import GroupJournal
-from lamella.services.recommending import Answer, Found, Made, Plan
+from lamella.services.recommending import Answer, Found, Plan
 from lamella.web.api.recommendations import answer_document, count
 from lamella.web.auth import bearer
+from lamella.web.front import Reply
 from lamella.web.parsing import parse_wish
 from lamella.web.requests import read_object
 from lamella.web.telemetry import Telemetry
 from lamella.web.wiring import Services
 
-Reply: TypeAlias = Callable[[bytes | None], None]
-"""Told the answer once it is durable; None where others have to give it, and nothing was recorded."""
-
-MOST: Final = 16
+MOST_TOGETHER: Final = 16
 """So many lists are finished without waiting for another."""
 
 _log = structlog.get_logger("lamella.web")
@@ -35,7 +33,7 @@ class _Finished(NamedTuple):
     """A list that is to be recorded and answered."""
 
     reply: Reply
-    made: Made
+    batch: bytes
     answer: Answer
     document: bytes
 
@@ -72,7 +70,7 @@ class AtOnce:
         return True
 
     def _step(self) -> None:
-        room = MOST - len(self._found)
+        room = MOST_TOGETHER - len(self._found)
         try:
             if self._planned and room:
                 planned, self._planned = self._planned[:room], self._planned[room:]
@@ -97,12 +95,21 @@ class AtOnce:
                 self._found.append((found, reply))
 
     def _finish(self, found: Sequence[tuple[Found, Reply]]) -> None:
-        try:
-            finished = [self._finished(*each) for each in found]
-            self._journal.append_all([each.made.batch() for each in finished])
-        except Exception:  # noqa: BLE001 - as above; what does not fit together may fit one by one
-            for _, reply in found:
+        finished: list[_Finished] = []
+        for each, reply in found:
+            try:
+                finished.append(self._finished(each, reply))
+            except Exception:  # noqa: BLE001 - as above
                 _tell(reply, None)
+        if finished:
+            self._record(finished)
+
+    def _record(self, finished: Sequence[_Finished]) -> None:
+        try:
+            self._journal.append_all([each.batch for each in finished])
+        except Exception:  # noqa: BLE001 - as above; what does not fit together may fit one by one
+            for each in finished:
+                _tell(each.reply, None)
             return
         for each in finished:
             try:
@@ -113,9 +120,13 @@ class AtOnce:
             _tell(each.reply, each.document)
 
     def _finished(self, found: Found, reply: Reply) -> _Finished:
+        """The whole of an answer before it is recorded: nothing is left then that can fail.
+
+        No variant is remembered too early by this: for lists that are made at once there is none to remember.
+        """
         made = self._services.recommending.made(found)
         answer = self._services.recommending.answer(made)
-        return _Finished(reply, made, answer, orjson.dumps(answer_document(answer)))
+        return _Finished(reply, made.batch(), answer, orjson.dumps(answer_document(answer)))
 
 
 def _tell(reply: Reply, document: bytes | None) -> None:

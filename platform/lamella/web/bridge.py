@@ -130,7 +130,7 @@ def length_of(scope: Scope) -> int | None:
         if name == b"transfer-encoding":
             return None
         if name == b"content-length" and value.isdigit():
-            found = int(value)
+            found = int(_short(value))
     return found
 
 
@@ -179,9 +179,14 @@ def environ_of(scope: Scope, body: io.BufferedIOBase) -> dict[str, Any]:
         if b"_" in name:  # it would pass for the one with a hyphen
             continue
         key = _NAMED.get(name) or "HTTP_" + name.decode("latin-1").upper().replace("-", "_")
-        said = value.decode("latin-1")
+        said = (_short(value) if key == "CONTENT_LENGTH" else value).decode("latin-1")
         environ[key] = f"{environ[key]},{said}" if key in environ else said
     return environ
+
+
+def _short(length: bytes) -> bytes:
+    """The number without zeros before it: Python reads none of thousands of digits."""
+    return length.lstrip(b"0") or b"0"
 
 
 class _Stream(io.RawIOBase):

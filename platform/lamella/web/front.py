@@ -25,11 +25,14 @@ from lamella.web.telemetry import Telemetry, request_id_of
 HEALTH: Final = "/healthz"
 MOST_BYTES: Final = 64 * 1024
 """A longer body takes long to be read; others wait meanwhile."""
+_LONGEST_LENGTH: Final = 20
+"""The digits of a declared length; with more of them, zeros before it, a thread looks at it."""
 
 Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
 Reply: TypeAlias = Callable[[bytes | None], None]
+"""Told the answer's body once what it says is durable; None where a thread is to answer, and nothing was recorded."""
 Take: TypeAlias = Callable[[str, bytes, Reply], bool]
-"""Whether the loop answers a body that came with an Authorization header; None, or an error, where it is not to."""
+"""Whether the loop answers a body that came with an Authorization header; False, or an error, where a thread is to."""
 
 
 class Said(NamedTuple):
@@ -144,7 +147,7 @@ class Front:
         except ClientDisconnected:
             return
         told: asyncio.Future[Said | None] = asyncio.get_running_loop().create_future()
-        said = await told if self.offer(scope, body, partial(_tell, told)) else None
+        said = await told if self.offer(scope, body, partial(_settle, told)) else None
         if said is None:
             await self.behind(scope, _again(body, receive), send)
         else:
@@ -177,11 +180,12 @@ def _is_plain(scope: Scope) -> bool:
         and b"origin" not in headers
         and b"transfer-encoding" not in headers
         and length.isdigit()
+        and len(length) <= _LONGEST_LENGTH
         and int(length) <= MOST_BYTES
     )
 
 
-def _tell(told: "asyncio.Future[Said | None]", said: Said | None) -> None:
+def _settle(told: "asyncio.Future[Said | None]", said: Said | None) -> None:
     if not told.done():  # the request was given up
         told.set_result(said)
 

@@ -1,6 +1,8 @@
 """Lists for requests of one connection after the other: each step for all that have come, one write, the answers."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from http.client import HTTPMessage, parse_headers
@@ -15,7 +17,7 @@ from front_stand import PATH
 from lamella.cli.connection import Connection
 from lamella.errors import Overloaded
 from lamella.events.codec import decode
-from lamella.web.at_once import MOST
+from lamella.web.at_once import MOST_TOGETHER
 
 WHO = b'{"unit": "ann"}'
 
@@ -90,6 +92,9 @@ def asked(stand, *pieces: bytes, count: int = 1) -> tuple[Sequence[tuple[int, HT
     async def run() -> tuple[Sequence[tuple[int, HTTPMessage, bytes]], Client]:
         connection, client = connect(stand)
         for piece in pieces:
+            async with asyncio.timeout(10):
+                while client.is_paused:
+                    await asyncio.sleep(0.001)
             connection.data_received(piece)
         found = await client.answers(count)
         await asyncio.sleep(0)
@@ -112,9 +117,11 @@ def test_a_connection_answers_as_any_other_server_would(stand, is_in_pieces):
     assert (stand.at_once, client.is_closed) == (2, False)
 
 
-def test_requests_behind_each_other_are_answered_in_their_order(stand):
+@pytest.mark.parametrize("size", [100_000, 300, 7], ids=["whole", "cut", "in bits"])
+def test_requests_behind_each_other_are_answered_in_their_order(stand, size):
     bodies = [b'{"unit": "u-%d"}' % number for number in range(3)]
-    found, client = asked(stand, b"".join(request(stand, body) for body in bodies), count=3)
+    sent = b"".join(request(stand, body) for body in bodies)
+    found, client = asked(stand, *(sent[at : at + size] for at in range(0, len(sent), size)), count=3)
     assert [orjson.loads(body)["unit"] for _, _, body in found] == ["u-0", "u-1", "u-2"]
     assert stand.at_once == 3
     assert not client.is_paused
@@ -233,9 +240,9 @@ def test_the_lists_of_a_moment_take_each_step_together(stand, monkeypatch):
 
 def test_nobody_waits_for_more_than_some_others(stand, monkeypatch):
     done = steps_of(stand, monkeypatch)
-    assert many(stand, MOST + 3) == [200] * (MOST + 3)
-    assert [len(group) for group in stand.together.groups] == [MOST, 3]
-    assert "".join(done).endswith("f" * MOST + "m" * MOST + "fffmmm")
+    assert many(stand, MOST_TOGETHER + 3) == [200] * (MOST_TOGETHER + 3)
+    assert [len(group) for group in stand.together.groups] == [MOST_TOGETHER, 3]
+    assert "".join(done).endswith("f" * MOST_TOGETHER + "m" * MOST_TOGETHER + "fffmmm")
 
 
 def test_who_comes_while_others_are_worked_on_joins_their_write(stand, monkeypatch):
@@ -296,3 +303,65 @@ def test_lists_that_are_recorded_are_answered_though_they_cannot_be_counted(stan
         assert many(stand, 3) == [200] * 3
     assert [len(group) for group in stand.together.groups] == [3]
     assert many(stand, 3) == [200] * 3
+
+
+def test_a_body_that_comes_after_its_turn_has_come_is_read(stand):
+    async def run() -> None:
+        connection, client = connect(stand)
+        whole = request(stand)
+        connection.data_received(whole + whole[:-5])
+        await client.answers(1)
+        assert not client.is_paused
+        connection.data_received(whole[-5:])
+        assert [status for status, _, _ in await client.answers(2)] == [200, 200]
+
+    asyncio.run(run())
+
+
+def test_one_slate_that_cannot_be_made_costs_no_other_its_list(stand, monkeypatch):
+    make, failed = stand.lab.services.recommending.made, []
+
+    def made(found):
+        if found.plan.wish.unit == "u-1" and not failed:
+            failed.append(found)
+            raise ZeroDivisionError
+        return make(found)
+
+    monkeypatch.setattr(stand.lab.services.recommending, "made", made)
+    assert many(stand, 4) == [200] * 4
+    assert (len(failed), stand.at_once) == (1, 3)
+
+
+def test_nothing_follows_the_refusal_of_what_cannot_be_read(stand):
+    async def run() -> bytes:
+        connection, client = connect(stand)
+        connection.data_received(request(stand) + b"GARBAGE\r\n\r\n")
+        await asyncio.sleep(0.1)
+        return client.sent
+
+    assert [status for status, _, _ in answers_in(asyncio.run(run()))] == [400]
+
+
+def test_a_connection_that_has_ended_is_not_kept_by_its_last_answer(stand):
+    async def run() -> weakref.ref[Connection]:
+        connection, client = connect(stand)
+        connection.data_received(request(stand))
+        await client.answers(1)
+        connection.connection_lost(None)
+        return weakref.ref(connection)
+
+    gc.collect()
+    gc.disable()
+    try:
+        assert asyncio.run(run())() is None
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("target", ["/v1/recommendations", "/v1/events"])
+def test_a_length_with_thousands_of_zeros_is_read(stand, target):
+    body = b'{"unit": "ann"}' if target.endswith("ns") else b'{"events": []}'
+    sent = request(stand, body).replace(b"/v1/recommendations", target.encode(), 1)
+    sent = sent.replace(b"Content-Length: ", b"Content-Length: " + b"0" * 5_000)
+    ((status, _, _),), _ = asked(stand, sent)
+    assert status == (200 if target.endswith("ns") else 400)
