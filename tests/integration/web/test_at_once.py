@@ -17,6 +17,7 @@ from front_stand import PATH
 from lamella.cli.connection import Connection
 from lamella.errors import Overloaded
 from lamella.events.codec import decode
+from lamella.services.recommending import Found
 from lamella.web.at_once import MOST_TOGETHER
 
 WHO = b'{"unit": "ann"}'
@@ -267,16 +268,18 @@ def test_who_comes_while_others_are_worked_on_joins_their_write(stand, monkeypat
     assert [len(group) for group in stand.together.groups] == [4]
 
 
-def test_one_that_fails_costs_no_other_its_list(stand, monkeypatch):
-    find, failed = stand.lab.services.recommending.found_at_once, []
+@pytest.mark.parametrize("step", ["found_at_once", "made"])
+def test_one_that_fails_costs_no_other_its_list(stand, monkeypatch, step):
+    do, failed = getattr(stand.lab.services.recommending, step), []
 
-    def found(plan):
-        if plan.wish.unit == "u-1":
+    def fail_once(given):
+        plan = given.plan if isinstance(given, Found) else given
+        if plan.wish.unit == "u-1" and not failed:
             failed.append(plan)
             raise ZeroDivisionError
-        return find(plan)
+        return do(given)
 
-    monkeypatch.setattr(stand.lab.services.recommending, "found_at_once", found)
+    monkeypatch.setattr(stand.lab.services.recommending, step, fail_once)
     assert many(stand, 4) == [200] * 4
     assert (len(failed), stand.at_once) == (1, 3)
 
@@ -316,20 +319,6 @@ def test_a_body_that_comes_after_its_turn_has_come_is_read(stand):
         assert [status for status, _, _ in await client.answers(2)] == [200, 200]
 
     asyncio.run(run())
-
-
-def test_one_slate_that_cannot_be_made_costs_no_other_its_list(stand, monkeypatch):
-    make, failed = stand.lab.services.recommending.made, []
-
-    def made(found):
-        if found.plan.wish.unit == "u-1" and not failed:
-            failed.append(found)
-            raise ZeroDivisionError
-        return make(found)
-
-    monkeypatch.setattr(stand.lab.services.recommending, "made", made)
-    assert many(stand, 4) == [200] * 4
-    assert (len(failed), stand.at_once) == (1, 3)
 
 
 def test_nothing_follows_the_refusal_of_what_cannot_be_read(stand):

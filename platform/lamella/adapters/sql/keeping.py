@@ -13,7 +13,6 @@ from lamella.adapters.sql import kept
 from lamella.adapters.sql.engine import is_postgresql, snapshot, writing
 from lamella.adapters.sql.kept import Kept, day_of
 from lamella.adapters.sql.kept_schema import kept_phase
-from lamella.adapters.sql.sizes import look_at_new_tables
 from lamella.services.keeping import Drift, Followed
 
 # Grouping one row a unit spills to disk beyond the default of 4 MB.
@@ -28,7 +27,6 @@ class SqlKeptStore:
 
     def refresh(self, wanted: Sequence[Followed], now: datetime) -> None:
         """From now on these phases are kept, and no others; each is brought up to what is recorded now."""
-        look_at_new_tables(self._engine)
         with _alone(self._engine) as connection:
             known = set(connection.execute(sa.select(kept_phase.c.phase)).scalars())
             kept.drop(connection, known - {each.phase for each in wanted})
