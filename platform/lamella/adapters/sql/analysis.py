@@ -7,11 +7,11 @@ from typing import Any, Final
 import numpy as np
 import sqlalchemy as sa
 
+from lamella.adapters.sql.as_of import totals_as_of
 from lamella.adapters.sql.engine import is_postgresql, snapshot, writing
 from lamella.adapters.sql.kept_answers import kept_totals
 from lamella.adapters.sql.moments import Question, check_columns, moments_query, recent_query, scale_of
 from lamella.adapters.sql.schema import (
-    FACTS,
     arm_member,
     exploration,
     exposure,
@@ -52,7 +52,7 @@ class SqlAnalysisStore:
         """The arms of a phase, by variant, each over units first exposed before `until`, with their totals until then.
 
         From the kept moments where they answer it, else one grouped query over the per-unit totals; where `until` lies
-        before the newest record, the facts of its day are read too. `pre_` columns cover whole days (UTC): from
+        before the newest record, facts of its day are read too. `pre_` columns cover whole days (UTC): from
         that of `covariate_since` to the one before the
         unit's first exposure. A crossed unit is counted with the variant that it saw first, and so are its slates.
         Raises InvalidInput for an unknown column.
@@ -64,9 +64,13 @@ class SqlAnalysisStore:
             held = kept_totals(connection, phase, columns, until=until, covariate_since=covariate_since)
             if held is not None:
                 return held
-            if until is not None and not has_later(connection, until):
-                until = None
-            question = Question(phase=phase, columns=tuple(columns), until=until, covariate_since=covariate_since)
+            question = Question(
+                phase=phase,
+                columns=tuple(columns),
+                until=until,
+                covariate_since=covariate_since,
+                totals=totals_as_of(connection, until),
+            )
             rows = connection.execute(moments_query(question)).all()
         variants = sorted({row.variant for row in rows})
         return [_arm(variant, columns, [row for row in rows if row.variant == variant]) for variant in variants]
@@ -149,12 +153,6 @@ class SqlAnalysisStore:
         statement = sa.select(report.c.document).where(report.c.experiment == experiment, report.c.phase == phase)
         with self._engine.connect() as connection:
             return list(connection.execute(statement.order_by(report.c.number)).scalars())
-
-
-def has_later(connection: sa.Connection, until: datetime) -> bool:
-    """Whether the record holds anything from `until` on; cheap, because time leads the key of every fact."""
-    later = [sa.exists().where(fact.c.time >= until) for fact in FACTS]
-    return bool(connection.execute(sa.select(sa.or_(*later))).scalar())
 
 
 def _arm(variant: str, columns: Sequence[str], rows: Sequence[sa.Row[Any]]) -> ArmTotals:

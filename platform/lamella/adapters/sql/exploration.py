@@ -7,14 +7,14 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from lamella.adapters.sql.analysis import has_later
+from lamella.adapters.sql.as_of import totals_as_of
 from lamella.adapters.sql.days import cumulative_query, cumulative_rows, daily_query, daily_rows
 from lamella.adapters.sql.engine import snapshot, writing
 from lamella.adapters.sql.events import first_exposures
 from lamella.adapters.sql.expressions import attribute
 from lamella.adapters.sql.grouping import grouped, moments_in
 from lamella.adapters.sql.measures import Layout, SqlMeasureStore, caps_of, step_aside
-from lamella.adapters.sql.moments import check_columns, scale_of, total_of, totals_until, unit_float
+from lamella.adapters.sql.moments import check_columns, scale_of, total_of, unit_float
 from lamella.adapters.sql.schema import arm_member, exploration, exposure, item, slate
 from lamella.adapters.sql.shown import shown_in
 from lamella.experiments.model import DeclaredMetric, Json
@@ -32,8 +32,7 @@ class SqlFactStore(SqlMeasureStore):
         """The totals by day, of units that were not crossed. Three grouped queries over the per-unit totals."""
         check_columns(columns)
         with self._reading() as connection:
-            until = stretch.until if has_later(connection, stretch.until) else None
-            totals = totals_until(until)
+            totals = totals_as_of(connection, stretch.until)
             first = first_exposures(stretch).cte("exposed")
             entered = sa.select(first.c.variant, first.c.first_day, sa.func.count().label("units")).group_by(
                 first.c.variant, first.c.first_day
@@ -135,8 +134,8 @@ class SqlFactStore(SqlMeasureStore):
         found: dict[str, Sequence[Cell]] = {}
         with self._reading() as connection:
             if columns:
-                until = stretch.until if has_later(connection, stretch.until) else None
-                units = _unit_totals(stretch, exposed, names, columns, totals_until(until))
+                totals = totals_as_of(connection, stretch.until)
+                units = _unit_totals(stretch, exposed, names, columns, totals)
                 family = [f"c{i}" for i in range(len(columns))]
                 rows = connection.execute(grouped(units, [family], keys)).all()
                 scale = [scale_of(column) for column in columns]

@@ -13,10 +13,11 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from lamella.adapters.sql.as_of import has_recorded
 from lamella.adapters.sql.changes import is_counted
 from lamella.adapters.sql.corrections import Correction, corrections, differing
-from lamella.adapters.sql.kept_schema import exposure_change, kept_arm, kept_phase, told, total_change
-from lamella.adapters.sql.schema import FACTS, arm_member, exposure, unit_total
+from lamella.adapters.sql.kept_schema import exposure_change, kept_arm, kept_phase, total_change
+from lamella.adapters.sql.schema import arm_member, exposure, unit_total
 from lamella.adapters.sql.vectors import NOTHING, ArmSums, sums_by_variant, vectors_query
 from lamella.stats.exact import ExactSums
 
@@ -56,7 +57,7 @@ def load_all(connection: sa.Connection) -> list[Kept]:
 
 def corrected(connection: sa.Connection, kept: Kept, until: datetime | None = None) -> Mapping[str, ArmSums] | None:
     """The sums of now, or as of `until`; None where too many units differ from what is kept."""
-    until = until if until is not None and _has_recorded(connection, until) else None
+    until = until if until is not None and has_recorded(connection, until) else None
     if until is None and not _has_notes(connection):
         return kept.arms
     found = differing(until)
@@ -129,11 +130,6 @@ def day_of(moment: datetime | None) -> date | None:
 def _has_notes(connection: sa.Connection) -> bool:
     noted = sa.or_(sa.exists(sa.select(total_change.c.id)), sa.exists(sa.select(exposure_change.c.id)))
     return bool(connection.execute(sa.select(noted)).scalar())
-
-
-def _has_recorded(connection: sa.Connection, until: datetime) -> bool:
-    later = [sa.exists().where(fact.c.time >= until) for fact in (*FACTS, told)]
-    return bool(connection.execute(sa.select(sa.or_(*later))).scalar())
 
 
 def _merged(arms: Mapping[str, ArmSums], by: Correction) -> Mapping[str, ArmSums]:

@@ -7,24 +7,12 @@ until the end, so that an arm without any has a mean of exactly 0, and one where
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import sqlalchemy as sa
 
-from lamella.adapters.sql.kept_schema import told
-from lamella.adapters.sql.schema import (
-    TOTALS,
-    arm_member,
-    click,
-    exposure,
-    flagged_unit,
-    impression,
-    interaction,
-    read,
-    slate,
-    unit_total,
-)
+from lamella.adapters.sql.schema import TOTALS, arm_member, exposure, flagged_unit, unit_total
 from lamella.adapters.sql.totals import MICRO
 from lamella.errors import InvalidInput
 
@@ -37,12 +25,13 @@ _SEEN: Final = frozenset({"slates", "clicks", "reads", "interactions"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """What is asked of the record. `until` is None where nothing was recorded after it."""
+    """What is asked of the record: of units exposed before `until`, with the totals as of then."""
 
     phase: int
     columns: tuple[str, ...]
     until: datetime | None
     covariate_since: datetime | None
+    totals: sa.FromClause
 
 
 def scale_of(column: str) -> float:
@@ -149,7 +138,7 @@ def _asked_exposures(question: Question) -> list[sa.ColumnElement[bool]]:
 
 def _during(question: Question) -> sa.CTE:
     """The totals of each exposed unit over what it was served under its variant of the phase."""
-    totals = totals_until(question.until)
+    totals = question.totals
     member = sa.and_(
         arm_member.c.arm == totals.c.arm,
         arm_member.c.phase == exposure.c.phase,
@@ -180,55 +169,3 @@ def _before(question: Question) -> sa.CTE:
         .group_by(exposure.c.unit)
         .cte("before")
     )
-
-
-def totals_until(until: datetime | None) -> sa.FromClause:
-    """The per-unit totals by day; with `until`, those of the whole days before it and the facts of its own day."""
-    if until is None:
-        return unit_total
-    day = until.astimezone(UTC).date()
-    midnight = datetime.combine(day, time(), UTC)
-    whole = sa.select(unit_total.c.unit, unit_total.c.arm, unit_total.c.day, *(unit_total.c[name] for name in TOTALS))
-    parts = [
-        _part(told, midnight, until),
-        _part(slate, midnight, until, slates=_ONE, fallback_slates=_FELL_BACK),
-        _part(impression, midnight, until, impressions=_ONE),
-        _part(click, midnight, until, clicks=_ONE),
-        _part(
-            read,
-            midnight,
-            until,
-            reads=_ONE,
-            read_micros=_micros(read.c.read_seconds),
-            completion_micros=sa.func.coalesce(_micros(read.c.completion), 0),
-            completion_reads=_if(read.c.completion.is_not(None)),
-        ),
-        _part(
-            interaction,
-            midnight,
-            until,
-            interactions=_ONE,
-            comments=_if(interaction.c.action == "comment"),
-            shares=_if(interaction.c.action == "share"),
-        ),
-    ]
-    return sa.union_all(whole.where(unit_total.c.day < day), *parts).cte("totals")
-
-
-def _if(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
-    return sa.case((condition, sa.literal_column("1")), else_=sa.literal_column("0"))
-
-
-def _micros(value: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
-    return sa.cast(sa.func.round(value * float(MICRO)), sa.BigInteger)
-
-
-_ZERO: Final[sa.ColumnElement[int]] = sa.literal_column("0")
-_ONE: Final[sa.ColumnElement[int]] = sa.literal_column("1")
-_FELL_BACK: Final = _if(sa.cast(slate.c.fallbacks, sa.Text) != "{}")
-
-
-def _part(fact: sa.Table, since: datetime, until: datetime, **values: sa.ColumnElement[Any]) -> sa.Select[Any]:
-    columns = (values.get(name, _ZERO).label(name) for name in TOTALS)
-    day = sa.literal(since.date(), sa.Date).label("day")
-    return sa.select(fact.c.unit, fact.c.arm, day, *columns).where(fact.c.time >= since, fact.c.time < until)
