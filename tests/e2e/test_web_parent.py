@@ -250,6 +250,7 @@ def test_workers_end_with_a_parent_that_is_killed(
     with web(tmp_path, free_port, 2) as served:
         workers: set[int] = set()
         wait_until(lambda: workers.add(served.pid()) or len(workers - {0}) == 2, PATIENCE_SECONDS)
+        assert {os.getsid(pid) for pid in workers - {0}} == workers - {0}  # none of the group of their parent
         served.process.kill()
         wait_until(lambda: not [pid for pid in workers if pid and is_running(pid)], PATIENCE_SECONDS)
 

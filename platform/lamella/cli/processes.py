@@ -199,11 +199,16 @@ def _take_listener(parent: Parent, worker: Worker) -> None:
     worker.sockets = [worker.listener.sock]
 
 
-def _leave_listeners(parent: Parent, worker: Worker) -> None:
-    """Closes in a worker, after the fork, what others listen on: it ends with them."""
+def _go_own_way(parent: Parent, worker: Worker) -> None:
+    """What a worker does after the fork: it closes what others listen on, which ends with them, and has a session.
+
+    Linux gives sessions equal shares of a core (`sched_autogroup_enabled`): workers in one would divide what the
+    database and each client have for themselves.
+    """
     for listener in parent.LISTENERS:
         if listener is not worker.listener:
             listener.close()
+    os.setsid()
 
 
 def _settle(parent: Parent, worker: Worker) -> None:
@@ -222,7 +227,7 @@ def _configuration(settings: Settings) -> Mapping[str, object]:
         "workers": settings.web_processes,
         "worker_class": Worker,
         "pre_fork": _take_listener,
-        "post_fork": _leave_listeners,
+        "post_fork": _go_own_way,
         "worker_tmp_dir": str(_SHARED_MEMORY) if os.access(_SHARED_MEMORY, os.W_OK) else None,
         "timeout": _STUCK_SECONDS,
         "graceful_timeout": KILL_AFTER_SECONDS,
