@@ -80,7 +80,11 @@ class Settings(BaseModel):
     port: int = Field(8000, ge=1, le=65535, description="port that the web process listens on")
     web_processes: int = Field(1, ge=1, le=256, description="web worker processes")
     web_threads: int = Field(8, ge=1, le=512, description="threads of a web process")
+    web_nice: int = Field(
+        0, ge=-20, le=19, description="added to the nice value of web processes; below 0: CAP_SYS_NICE"
+    )
     worker_processes: int = Field(2, ge=1, le=256, description="Celery worker processes")
+    worker_nice: int = Field(5, ge=-20, le=19, description="added to the nice value of workers: requests go first")
     cors_origins: Annotated[str, AfterValidator(_origins)] | None = Field(
         None, description="origins of the pages that may call this service from a browser, with commas; * for all"
     )

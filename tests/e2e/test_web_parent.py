@@ -56,7 +56,7 @@ PROGRAM = textwrap.dedent("""
     from lamella.cli.serving import serve
     from lamella.config import Settings
 
-    serve(Settings(port=int(sys.argv[2]), web_processes=int(sys.argv[3]), data_dir=folder))
+    serve(Settings(port=int(sys.argv[2]), web_processes=int(sys.argv[3]), data_dir=folder, web_nice=3))
 """)
 
 Wait = Callable[[Callable[[], object], float], float]
@@ -250,7 +250,9 @@ def test_workers_end_with_a_parent_that_is_killed(
     with web(tmp_path, free_port, 2) as served:
         workers: set[int] = set()
         wait_until(lambda: workers.add(served.pid()) or len(workers - {0}) == 2, PATIENCE_SECONDS)
-        assert {os.getsid(pid) for pid in workers - {0}} == workers - {0}  # none of the group of their parent
+        assert {os.getsid(pid) for pid in workers - {0}} == workers - {0}  # none in the session of their parent
+        own = os.getpriority(os.PRIO_PROCESS, 0)
+        assert {os.getpriority(os.PRIO_PROCESS, pid) - own for pid in workers - {0}} == {3}
         served.process.kill()
         wait_until(lambda: not [pid for pid in workers if pid and is_running(pid)], PATIENCE_SECONDS)
 

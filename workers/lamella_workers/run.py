@@ -4,6 +4,7 @@ import socket
 import sys
 from collections.abc import Sequence
 
+from lamella.adapters.niceness import be_nice
 from lamella.adapters.redis.queue import DEFAULT_QUEUE
 from lamella.config import Settings
 from lamella_workers.app import create_app, create_worker_app
@@ -12,6 +13,7 @@ from lamella_workers.schedule import LivingScheduler
 
 def worker(settings: Settings, *, name: str, queues: Sequence[str]) -> None:
     """Work on the queues until SIGTERM (running tasks end first) or SIGQUIT; exits the process."""
+    be_nice(settings.worker_nice)
     app = create_worker_app(settings, queues)
     if DEFAULT_QUEUE not in queues:
         # TensorFlow keeps its memory until its process ends.

@@ -17,6 +17,7 @@ from gunicorn.errors import AppImportError, HaltServer
 from prometheus_client.multiprocess import mark_process_dead
 from uvicorn_worker import UvicornWorker
 
+from lamella.adapters.niceness import be_nice
 from lamella.cli.connection import Connection
 from lamella.cli.serving import METRICS_FOLDER
 from lamella.config import Settings
@@ -167,12 +168,12 @@ class Server(BaseApplication):  # type: ignore[misc] # as above
     """A parent with its workers, which all serve what `create` makes in them."""
 
     def __init__(self, settings: Settings, create: Callable[[], Any]) -> None:
-        self._settings, self._create = settings, create
+        self.settings, self._create = settings, create
         super().__init__()
 
     def load_config(self) -> None:
         """From the settings alone: no file, variable or argument of gunicorn's has a say."""
-        for name, value in _configuration(self._settings).items():
+        for name, value in _configuration(self.settings).items():
             self.cfg.set(name, value)
 
     def load(self) -> Any:
@@ -209,6 +210,7 @@ def _go_own_way(parent: Parent, worker: Worker) -> None:
         if listener is not worker.listener:
             listener.close()
     os.setsid()
+    be_nice(parent.app.settings.web_nice)
 
 
 def _settle(parent: Parent, worker: Worker) -> None:
