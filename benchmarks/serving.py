@@ -6,8 +6,7 @@ Ours is a whole installation (`lamella up` with two web processes and workers th
 SQLite with --store sqlite): every request assigns three layers, recalls 500 of 5,000 items, ranks and cuts the slate,
 and is answered once the exposure is durable. The peers, two processes each, only score 500 candidates with the same
 deep net and answer with ten. The no-op is an empty Flask route under granian. wrk asks them in turns; the figures are
-medians over the rounds, and as ratios: absolute numbers belong to the machine. All that answer have the same nice value
-(-5 where the system allows it: root). Needs `wrk`. The peers get an
+medians over the rounds, and as ratios: absolute numbers belong to the machine. Needs `wrk`. The peers get an
 environment of their own, `build/serving-peers`, which the first run makes.
 """
 
@@ -33,9 +32,8 @@ from typing import Final
 
 import numpy as np
 import sqlalchemy as sa
-from serving_installation import KEY, MODELS, NICE, arrays, publish, settings_of
+from serving_installation import KEY, MODELS, arrays, publish, settings_of
 
-from lamella.adapters.niceness import be_nice
 from lamella.testing.servers import postgresql
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -130,8 +128,7 @@ def _ask(target: Target, connections: int, seconds: int) -> Reading:
 def _noop() -> Iterator[Target]:
     port = _free_port()
     command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--workers", "2", "--blocking-threads", "8"]
-    command += ["--port", str(port), "--no-ws", "--log-level", "error", "noop:app"]
-    with _process(command, cwd=HERE, nice=NICE):
+    with _process([*command, "--port", str(port), "--no-ws", "--log-level", "error", "noop:app"], cwd=HERE):
         yield _ready(Target(name="noop", port=port, path="/noop"))
 
 
@@ -199,7 +196,7 @@ def _peer(name: str, folder: Path) -> Iterator[Target]:
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_TMPDIR": str(folder),
     }
-    with _process(_PEERS[name](python, port), cwd=HERE, environment=environment, nice=NICE):
+    with _process(_PEERS[name](python, port), cwd=HERE, environment=environment):
         yield _ready(Target(name=name, port=port, path="/score"), patience_seconds=180)
 
 
@@ -227,14 +224,13 @@ def _environment() -> str:
 
 @contextmanager
 def _process(
-    command: Sequence[str], *, cwd: Path = ROOT, environment: Mapping[str, str] | None = None, nice: int = 0
+    command: Sequence[str], *, cwd: Path = ROOT, environment: Mapping[str, str] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A process with its children in a group of their own, which ends with the block."""
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
-            command, cwd=cwd, env=environment, stdout=log, stderr=log, start_new_session=True, stdin=subprocess.DEVNULL,
-            preexec_fn=lambda: be_nice(nice),  # noqa: PLW1509 - no thread runs here
-        )  # fmt: skip
+            command, cwd=cwd, env=environment, stdout=log, stderr=log, start_new_session=True, stdin=subprocess.DEVNULL
+        )
         try:
             yield process
         finally:

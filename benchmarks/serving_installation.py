@@ -40,8 +40,6 @@ HIDDEN: Final = (128, 32, 8)
 """The deep net of the Keras tutorials: vectors of 128 numbers put together, then layers of 128, 32, 8 and 1 (without
 their dropout, which is for training)."""
 CANDIDATES: Final = 500
-NICE: Final = -5
-"""Of all that answer: whoever asks, and what works behind the answers, comes after."""
 
 
 def settings_of(folder: Path, port: int, database: str | None) -> Settings:
@@ -52,7 +50,6 @@ def settings_of(folder: Path, port: int, database: str | None) -> Settings:
             "LAMELLA_DATA_DIR": str(folder),
             "LAMELLA_PORT": str(port),
             "LAMELLA_WEB_PROCESSES": "2",
-            "LAMELLA_WEB_NICE": str(NICE),
             "LAMELLA_LOG_LEVEL": "warning",
             "LAMELLA_INBOX_LIMIT": "10000000",
         }
