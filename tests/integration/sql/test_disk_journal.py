@@ -11,12 +11,13 @@ import sqlalchemy as sa
 
 from journals import MANY, bodies, journals
 from lamella.adapters.disk import journal as journal_module
-from lamella.adapters.disk.journal import READ_BYTES, DiskJournal
+from lamella.adapters.disk.journal import PAUSE_SECONDS, READ_BYTES, DiskJournal
 from lamella.adapters.disk.leftovers import Leftovers
 from lamella.adapters.disk.segment import SUFFIX, Segment
 from lamella.adapters.sql.inbox import SqlInbox
 from lamella.adapters.sql.schema import inbox
 from lamella.errors import Overloaded, StoreUnavailable
+from lamella.services.record_ports import Accepted
 from lamella.testing.fakes import FakeClock
 from lamella.testing.traffic import NOW
 
@@ -91,6 +92,45 @@ def test_a_batch_that_is_longer_than_one_read_is_forwarded_like_any_other(engine
         journal.append(batch)
     assert journal.flush(60)
     assert bodies(engine) == batches
+
+
+def test_it_pauses_between_transactions_unless_as_much_as_one_takes_waits(engine, make):
+    store = Away(SqlInbox(engine, limit=MANY))
+    journal = make(store)
+    pauses, wait = [], journal._hurry.wait
+    journal._hurry.wait = lambda seconds: pauses.append(seconds) or wait(min(seconds, 0.01))
+    for _ in range(7):
+        journal.append(b"x" * (READ_BYTES // 2))
+    store.is_asked_again()
+    store.is_away = False
+    assert journal.flush(60)
+    journal.close()
+    retries = [seconds for seconds in pauses if seconds > 0.0 and seconds != PAUSE_SECONDS]
+    after = pauses[len(retries) :]
+    assert retries == sorted(retries)
+    assert after[:2] == [0.0, 0.0]
+    assert set(after[2:]) <= {0.0, PAUSE_SECONDS}
+    assert after[-1] == PAUSE_SECONDS
+
+
+def test_a_full_inbox_is_looked_at_again_after_a_pause(engine, make):
+    journal = make(SqlInbox(engine, limit=2))
+    pauses, wait, seen = [], journal._hurry.wait, threading.Event()
+
+    def note(seconds):
+        pauses.append(seconds)
+        if len(pauses) == 4:
+            seen.set()
+        return wait(min(seconds, 0.01))
+
+    journal._hurry.wait = note
+    SqlInbox(engine, limit=2).put([Accepted(NOW, b"{}")] * 2)
+    journal.append(b"x" * (2 * READ_BYTES))
+    assert seen.wait(60)
+    assert set(pauses) == {PAUSE_SECONDS}
+    with engine.execution_options(lamella_writing=True).begin() as connection:
+        connection.execute(sa.delete(inbox))
+    assert journal.flush(60)
 
 
 def test_over_the_limit_it_refuses_until_the_inbox_is_shorter(engine, make):

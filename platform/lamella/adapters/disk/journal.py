@@ -29,8 +29,12 @@ SEGMENT_BYTES: Final = 16 * 1024 * 1024
 """A file has this length, and is followed by another when it is full; that one is made when it is half full."""
 READ_BYTES: Final = 1024 * 1024
 """What one transaction forwards at most."""
-PAUSE_SECONDS: Final = 0.1
-"""Between two transactions: what comes meanwhile goes together, and most of what one costs does not depend on it."""
+PAUSE_SECONDS: Final = 0.5
+"""Between two transactions: what comes meanwhile goes together, and most of what one costs does not depend on it.
+
+No pause where as much as one of them takes waits already.
+"""
+_FIRST_RETRY_SECONDS: Final = 0.2
 _LONGEST_PAUSE_SECONDS: Final = 2.0
 _FREE_FILES: Final = 4
 """A spare is made where the disk has room for so many files: what a fuller one has left is for who needs it now."""
@@ -222,7 +226,7 @@ class DiskJournal:
             return spare is not None
 
     def _run(self) -> None:
-        log, pause, me = structlog.get_logger("lamella.journal"), PAUSE_SECONDS, threading.current_thread()
+        log, retry, me = structlog.get_logger("lamella.journal"), _FIRST_RETRY_SECONDS, threading.current_thread()
         while True:
             self._work.wait()
             self._work.clear()  # before the look at `_thread`: close() takes the thread away first, then sets this
@@ -230,22 +234,26 @@ class DiskJournal:
                 return
             self._prepare()
             try:
-                is_done, pause = self._forward(), PAUSE_SECONDS
+                is_done, is_behind = self._forward()
+                pause, retry = 0.0 if is_behind else PAUSE_SECONDS, _FIRST_RETRY_SECONDS
             except Exception as error:  # noqa: BLE001 - whatever it was, the batches are durable and tried again
-                if pause == PAUSE_SECONDS:
+                if retry == _FIRST_RETRY_SECONDS:
                     log.warning("the store takes nothing; batches wait on disk", error=str(error))
-                is_done, pause = False, min(2 * pause, _LONGEST_PAUSE_SECONDS)
+                is_done, pause, retry = False, retry, min(2 * retry, _LONGEST_PAUSE_SECONDS)
             if not is_done:
                 self._work.set()
             if self._hurry.wait(pause):
                 self._hurry.clear()
 
-    def _forward(self) -> bool:
-        """Puts the oldest batches into the inbox; whether none are left. Raises StoreUnavailable."""
+    def _forward(self) -> tuple[bool, bool]:
+        """Puts the oldest batches into the inbox. Raises StoreUnavailable.
+
+        Says whether none are left, and whether some were taken and as many as one transaction takes wait behind them.
+        """
         oldest = self._oldest()
         batches, ends = oldest.read(READ_BYTES) if oldest is not None else ((), ())
         if oldest is not None and not batches:
-            return self._give_up(oldest)
+            return self._give_up(oldest), False
         put = self._inbox.put(batches)  # none, where a full inbox has to be looked at again
         with self._moved:
             if oldest is not None and put.taken:
@@ -254,7 +262,8 @@ class DiskJournal:
                 oldest.forward(ends[put.taken - 1], put.taken)
             self._in_inbox = put.held
             self._moved.notify_all()
-            return not any(each.waiting for each in self._segments)
+            is_behind = bool(put.taken) and self._bytes >= READ_BYTES
+            return not any(each.waiting for each in self._segments), is_behind
 
     def _give_up(self, damaged: Segment) -> bool:
         """Leaves a file that cannot be read on to the heirs, who forward what is sound; whether no other waits."""
