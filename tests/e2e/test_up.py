@@ -87,7 +87,7 @@ def test_up_is_ready_heals_what_is_killed_and_stops_in_seconds(
         assert set(up.pids) == NAMES
         own = os.getpriority(os.PRIO_PROCESS, 0)
         nicer = {name: os.getpriority(os.PRIO_PROCESS, pid) - own for name, pid in up.pids.items()}
-        assert nicer == {"broker": 0, "web": 0, "worker": 5, "trainer": 5, "beat": 0}
+        assert nicer == {"broker": 0, "web": 0, "worker": min(5, 19 - own), "trainer": min(5, 19 - own), "beat": 0}
 
         second = run("up", "--port", str(other_port), "--data-dir", str(folder))
         assert second.returncode == 1

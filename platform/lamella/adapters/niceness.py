@@ -1,6 +1,7 @@
 """How processes share the cores of a machine: who answers requests goes before who works behind them."""
 
 import os
+import random
 import time
 from pathlib import Path
 from typing import Final
@@ -8,9 +9,9 @@ from typing import Final
 import structlog
 
 _SESSION: Final = Path("/proc/self/autogroup")
-_TRIES: Final = 5
-_PAUSE_SECONDS: Final = 0.12
-"""Linux takes one such wish of ordinary users a tenth of a second, and tells others to try again."""
+_TRIES: Final = 20
+_LONGEST_PAUSE_SECONDS: Final = 0.25
+"""Linux takes one wish of ordinary users a tenth of a second, of all on the machine together; others try again."""
 
 
 def be_nice(more: int) -> None:
@@ -18,23 +19,31 @@ def be_nice(more: int) -> None:
 
     Who is less nice (below 0) goes first; 0 changes nothing. Linux shares a core among sessions first (autogroups, see
     sched(7)) and goes by the nice value only within one: who leads a session speaks for it as well. Below 0 needs root
-    or CAP_SYS_NICE; where the system refuses, all stays as it is and the log says so.
+    or CAP_SYS_NICE. What the system refuses stays as it is, and the log says which.
     """
     if not more:
         return
+    log = structlog.get_logger("lamella.nice")
     try:
         os.nice(more)
-        if _SESSION.exists() and os.getsid(0) == os.getpid():
+    except OSError as error:
+        log.warning("nice_refused", nice=more, reason=str(error))
+        return
+    if _SESSION.exists() and os.getsid(0) == os.getpid():
+        try:
             _ask_for_session(more)
-    except OSError:
-        structlog.get_logger("lamella.nice").warning("nice_refused", nice=more)
+        except OSError as error:
+            log.warning("session_nice_refused", nice=more, reason=str(error))
 
 
 def _ask_for_session(nice: int) -> None:
-    for _ in range(_TRIES):
+    for left in reversed(range(_TRIES)):
         try:
             _SESSION.write_text(str(nice))
         except BlockingIOError:
-            time.sleep(_PAUSE_SECONDS)
+            if not left:
+                raise
+            # Not in step with others, who were told to try again at the same moment.
+            time.sleep(random.uniform(0.0, _LONGEST_PAUSE_SECONDS))  # noqa: S311 - no secret
         else:
             return

@@ -17,6 +17,7 @@ from gunicorn.errors import AppImportError, HaltServer
 from prometheus_client.multiprocess import mark_process_dead
 from uvicorn_worker import UvicornWorker
 
+from lamella.adapters.lifeline import die_with_parent
 from lamella.adapters.niceness import be_nice
 from lamella.cli.connection import Connection
 from lamella.cli.serving import METRICS_FOLDER
@@ -201,7 +202,7 @@ def _take_listener(parent: Parent, worker: Worker) -> None:
 
 
 def _go_own_way(parent: Parent, worker: Worker) -> None:
-    """What a worker does after the fork: it closes what others listen on, which ends with them, and has a session.
+    """What a worker does after the fork: it leads a session, and closes what others listen on, which ends with them.
 
     Linux gives sessions equal shares of a core (`sched_autogroup_enabled`): workers in one would divide what the
     database and each client have for themselves.
@@ -209,6 +210,7 @@ def _go_own_way(parent: Parent, worker: Worker) -> None:
     for listener in parent.LISTENERS:
         if listener is not worker.listener:
             listener.close()
+    die_with_parent(worker.ppid)  # before it leaves the group of its parent, with which it could be killed
     os.setsid()
     be_nice(parent.app.settings.web_nice)
 

@@ -14,12 +14,10 @@ _COLLECTOR: Final = (20_000, 20, 100)
 
 
 def create() -> Any:
-    """The ASGI application of a worker, which ends with the process that started it."""
+    """The ASGI application of a worker."""
     gc.disable()
-    from lamella.adapters.lifeline import die_with_parent
     from lamella.web.asgi import create as create_application
 
-    die_with_parent()
     application = create_application()
     # What is here now stays: set apart, no later search walks over it while requests wait.
     gc.freeze()

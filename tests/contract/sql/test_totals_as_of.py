@@ -8,18 +8,26 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from lamella.adapters.sql.as_of import totals_as_of
-from lamella.adapters.sql.engine import snapshot, writing
+from lamella.adapters.sql.as_of import has_recorded, totals_as_of
+from lamella.adapters.sql.engine import create_engine, snapshot, writing
 from lamella.adapters.sql.kept_schema import told
 from lamella.adapters.sql.record import SqlRecordStore
-from lamella.adapters.sql.schema import TOTALS, click, impression, inbox, interaction, read, slate, unit_total
-from lamella.events.codec import encode
+from lamella.adapters.sql.schema import TOTALS, archived, click, impression, inbox, interaction, read
+from lamella.adapters.sql.schema import slate as slate_table
+from lamella.events.codec import Record, encode
 from lamella.events.contract import Exposed, Exposure
-from lamella.testing.traffic import NOW, traffic
+from lamella.testing.traffic import NOW, slate, traffic
 
 MIDNIGHT = datetime.combine(NOW.date(), time(), UTC)
 DAY = timedelta(days=1)
 HOURS = (0, 1, 6, 11, 12, 15, 18, 23)
+
+
+@pytest.fixture
+def on_postgresql(pg_database_url):
+    engine = create_engine(pg_database_url)
+    yield engine
+    engine.dispose()
 
 
 @pytest.fixture
@@ -36,15 +44,13 @@ def busy(engine):
         )
         for n in range(60)
     ]
-    with writing(engine) as connection:
-        connection.execute(sa.insert(inbox).values(received_at=NOW, body=encode(records)))
-    SqlRecordStore(engine).ingest(limit=10_000, now=MIDNIGHT + 2 * DAY)
+    take(engine, records)
 
 
 def recounted(connection: sa.Connection, until: datetime) -> dict[tuple[str, int, date], tuple[int, ...]]:
     """One count a fact, in Python."""
     found = defaultdict(lambda: np.zeros(len(TOTALS), dtype=np.int64))
-    for fact in (slate, impression, click, read, interaction, told):
+    for fact in (slate_table, impression, click, read, interaction, told):
         for row in connection.execute(sa.select(fact).where(fact.c.time < until)):
             own = found[row.unit, row.arm, row.time.date()]
             for name, value in added(fact.name, row).items():
@@ -93,16 +99,60 @@ def test_the_shorter_side_of_the_day_is_read(engine, busy, hour, facts_read):
     assert ("LEFT OUTER JOIN" in str(sa.select(totals))) is (facts_read == "after")
 
 
-def test_soon_after_midnight_what_has_come_in_the_seconds_since_is_taken_off(engine):
-    records = [each for each in traffic(random.Random(2), slates=40, units=9, days=1) if hasattr(each, "exposures")]
+def take(engine: sa.Engine, records: list[Record]) -> None:
     with writing(engine) as connection:
         connection.execute(sa.insert(inbox).values(received_at=NOW, body=encode(records)))
-    SqlRecordStore(engine).ingest(limit=10_000, now=NOW)
-    newest = max(each.time for each in records)
+    SqlRecordStore(engine).ingest(limit=10_000, now=MIDNIGHT + 2 * DAY)
+
+
+def slates_until(engine: sa.Engine, until: datetime) -> tuple[int, bool]:
+    """How many are counted, and whether those that came later were taken off."""
     with snapshot(engine) as connection:
-        totals = totals_as_of(connection, newest)
-        whole, asked = (
-            connection.execute(sa.select(sa.func.sum(each.c.slates))).scalar() for each in (unit_total, totals)
-        )
-    assert "LEFT OUTER JOIN" in str(sa.select(totals))
-    assert (int(whole), int(asked)) == (40, 39)
+        totals = totals_as_of(connection, until)
+        counted = connection.execute(sa.select(sa.func.sum(totals.c.slates))).scalar()
+    return int(counted or 0), "LEFT OUTER JOIN" in str(sa.select(totals))
+
+
+@pytest.mark.parametrize("is_next_day_there", [False, True])
+def test_soon_after_midnight_what_has_come_in_the_minutes_since_is_taken_off(engine, is_next_day_there):
+    minutes = [1, 2, 5, 11, 17, 20, 21, *([3 * 24 * 60] if is_next_day_there else [])]
+    take(engine, [slate(f"s-{n}", time=MIDNIGHT + timedelta(minutes=n)) for n in minutes])
+    assert slates_until(engine, MIDNIGHT + timedelta(minutes=17)) == (4, True)
+    assert slates_until(engine, MIDNIGHT + timedelta(minutes=5)) == (2, False)
+
+
+def test_an_exposure_that_is_told_later_makes_no_row(engine):
+    exposed = Exposed(phase=7, variant="a")
+    take(engine, [Exposure(exposure_id="x", unit="told", time=MIDNIGHT + timedelta(hours=20), exposed=exposed)])
+    for hours, rows in ((19, 0), (21, 1)):
+        with snapshot(engine) as connection:
+            totals = totals_as_of(connection, MIDNIGHT + timedelta(hours=hours))
+            assert connection.execute(sa.select(sa.func.count()).select_from(totals)).scalar_one() == rows
+
+
+def test_of_a_day_whose_facts_are_archived_only_whole_days_before_it_count(engine):
+    hours = (-5, -3, 9, 18, 30)
+    take(engine, [slate(f"s{n}", time=MIDNIGHT + timedelta(hours=n)) for n in hours])
+    end = MIDNIGHT + DAY
+    with writing(engine) as connection:
+        held = {"since": MIDNIGHT - DAY, "until": end, "rows": 4, "digest": "", "at": NOW}
+        connection.execute(sa.insert(archived).values(fact="slate", path="slate", **held))
+        for fact in (slate_table, impression):
+            connection.execute(sa.delete(fact).where(fact.c.time < end))
+    for hour in (0, 6, 12, 20):
+        assert slates_until(engine, MIDNIGHT + timedelta(hours=hour)) == (2, False)
+    assert slates_until(engine, end) == (4, False)
+
+
+def test_postgresql_looks_by_blocks_whether_something_came_later_and_then_as_it_likes(on_postgresql):
+    told_to = []
+
+    @sa.event.listens_for(on_postgresql, "before_cursor_execute")
+    def note(_connection, _cursor, statement, *_rest):
+        told_to.append(statement)
+
+    with snapshot(on_postgresql) as connection:
+        assert not has_recorded(connection, NOW)
+        assert connection.exec_driver_sql("SHOW enable_seqscan").scalar() == "on"
+    assert told_to[0] == "SET LOCAL enable_seqscan = off"
+    assert "EXISTS" in told_to[1]

@@ -52,9 +52,9 @@ class SqlAnalysisStore:
         """The arms of a phase, by variant, each over units first exposed before `until`, with their totals until then.
 
         From the kept moments where they answer it, else one grouped query over the per-unit totals; where `until` lies
-        before the newest record, facts of its day are read too. `pre_` columns cover whole days (UTC): from
-        that of `covariate_since` to the one before the
-        unit's first exposure. A crossed unit is counted with the variant that it saw first, and so are its slates.
+        before the newest record, the facts on the shorter side of its day are read too. `pre_` columns cover whole
+        days (UTC): from that of `covariate_since` to the one before the unit's first exposure. A crossed unit is
+        counted with the variant that it saw first, and so are its slates.
         Raises InvalidInput for an unknown column.
         """
         check_columns(columns)

@@ -4,14 +4,17 @@ Of that day the shorter side is read. A report on live traffic is as of some sec
 taken off the totals of all day; one of long ago adds up what had come since midnight.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, time, timedelta
 from typing import Any, Final
 
 import sqlalchemy as sa
 
+from lamella.adapters.sql.engine import is_postgresql
 from lamella.adapters.sql.fact_rows import fact_rows
 from lamella.adapters.sql.kept_schema import told
-from lamella.adapters.sql.schema import FACTS, TOTALS, unit_total
+from lamella.adapters.sql.schema import FACTS, TOTALS, archived, unit_total
 
 _KEY: Final = ("unit", "arm", "day")
 # What counts the facts in a row of totals: each fact is one of these. A row without any tells of an exposure only.
@@ -25,23 +28,44 @@ def has_recorded(connection: sa.Connection, since: datetime, until: datetime | N
         sa.exists().where(fact.c.time >= since, *([] if until is None else [fact.c.time < until]))
         for fact in (*FACTS, told)
     ]
-    return bool(connection.execute(sa.select(sa.or_(*within))).scalar())
+    with _by_blocks(connection):
+        return bool(connection.execute(sa.select(sa.or_(*within))).scalar())
 
 
 def totals_as_of(connection: sa.Connection, until: datetime | None) -> sa.FromClause:
-    """The totals by unit, arm and day of all that was recorded before `until`; a key may have several rows."""
+    """The totals by unit, arm and day of all that was recorded before `until`; a key may have several rows.
+
+    Of a day whose facts are archived only those that are left count, unless the day had ended.
+    """
     if until is None or not has_recorded(connection, until):
         return unit_total
     midnight = datetime.combine(until.astimezone(UTC).date(), time(), UTC)
     end, mirrored = midnight + _DAY, until + (until - midnight)
     is_soon_over = mirrored >= end or not has_recorded(connection, mirrored, end)
-    rest = _without(until, end) if is_soon_over else _with(midnight, until)
+    is_whole = not _is_archived(connection, midnight, end)
+    rest = _without(until, end) if is_soon_over and is_whole else _with(midnight, until)
     exposed = (told.c.unit, told.c.arm, sa.literal(midnight.date(), sa.Date), *(sa.literal_column("0") for _ in TOTALS))
     return sa.union_all(
         sa.select(*_columns(unit_total)).where(unit_total.c.day < midnight.date()),
         rest,
         sa.select(*exposed).where(told.c.time >= midnight, told.c.time < until),
     ).cte("totals")
+
+
+@contextmanager
+def _by_blocks(connection: sa.Connection) -> Iterator[None]:
+    """Has PostgreSQL look which blocks may hold the time; where it expects many rows it would read a whole month."""
+    if not is_postgresql(connection):
+        yield
+        return
+    connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+    yield
+    connection.exec_driver_sql("SET LOCAL enable_seqscan TO DEFAULT")
+
+
+def _is_archived(connection: sa.Connection, since: datetime, until: datetime) -> bool:
+    found = sa.exists().where(archived.c.since < until, archived.c.until > since)
+    return bool(connection.execute(sa.select(found)).scalar())
 
 
 def _with(midnight: datetime, until: datetime) -> sa.Select[Any]:
