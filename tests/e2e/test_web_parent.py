@@ -52,6 +52,11 @@ PROGRAM = textwrap.dedent("""
 
     if "PAUSE" in os.environ:
         Pauses.are_over = lambda self, now: not pathlib.Path(os.environ["PAUSE"]).exists()
+    if "FORKED" in os.environ:
+        import time
+        import lamella.cli.processes as processes
+
+        processes.be_nice = lambda more: (pathlib.Path(os.environ["FORKED"], str(os.getpid())).touch(), time.sleep(2))
     lamella.web.asgi.create = lambda: application
     from lamella.cli.serving import serve
     from lamella.config import Settings
@@ -122,6 +127,7 @@ def web(folder: Path, port: int, processes: int, **environment: str) -> Iterator
             cwd=folder,
             env={**os.environ, "TMPDIR": str(folder / "tmp"), **environment},
             stderr=log,
+            start_new_session=True,
         )
     try:
         yield Web(process, port)
@@ -255,6 +261,18 @@ def test_workers_end_with_a_parent_that_is_killed(
         assert {os.getpriority(os.PRIO_PROCESS, pid) - own for pid in workers - {0}} == {min(3, 19 - own)}
         served.process.kill()
         wait_until(lambda: not [pid for pid in workers if pid and is_running(pid)], PATIENCE_SECONDS)
+
+
+def test_workers_that_are_just_forked_end_with_the_group_of_their_parent(
+    tmp_path: Path, free_port: int, wait_until: Wait, is_running: Running
+) -> None:
+    forked = tmp_path / "forked"
+    forked.mkdir()
+    with web(tmp_path, free_port, 2, FORKED=str(forked)) as served:
+        wait_until(lambda: len(list(forked.iterdir())) == 2, PATIENCE_SECONDS)
+        os.killpg(served.process.pid, signal.SIGKILL)
+        workers = [int(each.name) for each in forked.iterdir()]
+        wait_until(lambda: not [pid for pid in workers if is_running(pid)], PATIENCE_SECONDS)
 
 
 def test_no_file_or_variable_of_the_server_behind_it_has_a_say(

@@ -4,14 +4,12 @@ Of that day the shorter side is read. A report on live traffic is as of some sec
 taken off the totals of all day; one of long ago adds up what had come since midnight.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, time, timedelta
 from typing import Any, Final
 
 import sqlalchemy as sa
 
-from lamella.adapters.sql.engine import is_postgresql
+from lamella.adapters.sql.engine import planned_with
 from lamella.adapters.sql.fact_rows import fact_rows
 from lamella.adapters.sql.kept_schema import told
 from lamella.adapters.sql.schema import FACTS, TOTALS, archived, unit_total
@@ -28,14 +26,15 @@ def has_recorded(connection: sa.Connection, since: datetime, until: datetime | N
         sa.exists().where(fact.c.time >= since, *([] if until is None else [fact.c.time < until]))
         for fact in (*FACTS, told)
     ]
-    with _by_blocks(connection):
+    # PostgreSQL knows which blocks may hold the time; where it expects many rows it would read a whole month.
+    with planned_with(connection, "enable_seqscan", "off"):
         return bool(connection.execute(sa.select(sa.or_(*within))).scalar())
 
 
 def totals_as_of(connection: sa.Connection, until: datetime | None) -> sa.FromClause:
     """The totals by unit, arm and day of all that was recorded before `until`; a key may have several rows.
 
-    Of a day whose facts are archived only those that are left count, unless the day had ended.
+    The days before that of `until` count whole. Of its own day, where facts are archived, only those that are left do.
     """
     if until is None or not has_recorded(connection, until):
         return unit_total
@@ -50,17 +49,6 @@ def totals_as_of(connection: sa.Connection, until: datetime | None) -> sa.FromCl
         rest,
         sa.select(*exposed).where(told.c.time >= midnight, told.c.time < until),
     ).cte("totals")
-
-
-@contextmanager
-def _by_blocks(connection: sa.Connection) -> Iterator[None]:
-    """Has PostgreSQL look which blocks may hold the time; where it expects many rows it would read a whole month."""
-    if not is_postgresql(connection):
-        yield
-        return
-    connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
-    yield
-    connection.exec_driver_sql("SET LOCAL enable_seqscan TO DEFAULT")
 
 
 def _is_archived(connection: sa.Connection, since: datetime, until: datetime) -> bool:

@@ -4,8 +4,7 @@ A unit whose vector x became x' takes xxᵀ away and adds x'x'ᵀ. Its totals, w
 and its exposures are read once, as rows of whole numbers, and grouped here: both vectors come from the same rows.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final, NamedTuple, Self
@@ -17,7 +16,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import GenericFunction
 
 from lamella.adapters.sql.changes import is_counted
-from lamella.adapters.sql.engine import is_postgresql
+from lamella.adapters.sql.engine import is_postgresql, planned_with
 from lamella.adapters.sql.fact_rows import fact_rows
 from lamella.adapters.sql.kept_schema import exposure_change, told, total_change
 from lamella.adapters.sql.members import Members
@@ -114,7 +113,8 @@ class _Changed:
     ) -> Self:
         """The changed units whose places in the order of all are in `between`."""
         chosen = _chosen(until, between)
-        with _by_index(connection):
+        # Some thousand units are looked up one by one; by its usual costs PostgreSQL would read every unit's totals.
+        with planned_with(connection, "random_page_cost", "0.1"):
             totals = _all_rows(connection, _totals(chosen, until))
             present = _all_rows(connection, _present(chosen, phases, variants, until))
             noted = _all_rows(connection, _noted(chosen, phases, variants))
@@ -212,17 +212,6 @@ def _all_rows(connection: sa.Connection, query: Query) -> Array:
     else:
         parts = list(read_rows(connection, query))
     return np.concatenate(parts) if parts else np.zeros((0, len(query.selected_columns)), dtype=np.int64)
-
-
-@contextmanager
-def _by_index(connection: sa.Connection) -> Iterator[None]:
-    """Has PostgreSQL look up some thousand units one by one; by its usual costs it would read every unit's totals."""
-    if not is_postgresql(connection):
-        yield
-        return
-    connection.exec_driver_sql("SET LOCAL random_page_cost = 0.1")
-    yield
-    connection.exec_driver_sql("SET LOCAL random_page_cost TO DEFAULT")
 
 
 def _added(one: Sums, other: Sums) -> Sums:

@@ -118,6 +118,17 @@ def snapshot(engine: sa.Engine) -> Iterator[sa.Connection]:
         yield connection
 
 
+@contextmanager
+def planned_with(connection: sa.Connection, name: str, value: str) -> Iterator[None]:
+    """Has PostgreSQL plan the statements of the block with this setting; SQLite has none of them."""
+    if not is_postgresql(connection):
+        yield
+        return
+    connection.exec_driver_sql(f"SET LOCAL {name} = {value}")
+    yield
+    connection.exec_driver_sql(f"SET LOCAL {name} TO DEFAULT")
+
+
 def is_postgresql(of: sa.Engine | sa.Connection) -> bool:
     """Whether the store is PostgreSQL; it is SQLite otherwise."""
     return of.dialect.name == "postgresql"

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 
 from lamella.adapters.sql import kept
-from lamella.adapters.sql.engine import is_postgresql
+from lamella.adapters.sql.engine import is_postgresql, planned_with
 from lamella.adapters.sql.fact_rows import fell_back, whole_moment
 from lamella.adapters.sql.kept_schema import told
 from lamella.adapters.sql.members import Members
@@ -38,35 +38,33 @@ def recounted(connection: sa.Connection, phase: int, since: date | None) -> Mapp
     Raises Conflict where two units share both hashes, which needs some 10^18 units by chance.
     """
     if is_postgresql(connection):
-        # Hours are few: hashed, their rows need no sort. PostgreSQL takes them to be as many as the rows.
         connection.exec_driver_sql("SET LOCAL work_mem = '256MB'")
-        connection.exec_driver_sql("SET LOCAL enable_sort = off")
     variants = kept.variants_of(connection, phase)
-    units = _Units(connection)
-    served = units.read(slate, slate.c["items"], sa.case((fell_back(), 1), else_=0))
-    met = units.read(told)
-    members = Members.of(connection, phase, variants)
-    firsts = _first_exposures([served, met], members, units.flagged())
-    grouping = _Grouping(firsts, members, _days_from(since))
-    grouping.add(served, {_SERVED: 1, TOTALS.index("impressions"): served.values[0], _FELL_BACK: served.values[1]})
-    clicks = units.read(click)
-    grouping.add(clicks, {TOTALS.index("clicks"): 1})
-    reads = units.read(read, sa.func.whole_micros(read.c.read_seconds), _completion())
-    seconds, completion = reads.values
-    grouping.add(
-        reads,
-        {
-            TOTALS.index("reads"): 1,
-            TOTALS.index("read_micros"): seconds,
-            TOTALS.index("completion_micros"): np.maximum(completion, 0),
-            TOTALS.index("completion_reads"): completion != _NO_COMPLETION,
-        },
-    )
-    acted = units.read(interaction, _is("comment"), _is("share"))
-    shares = {TOTALS.index("comments"): acted.values[0], TOTALS.index("shares"): acted.values[1]}
-    grouping.add(acted, {TOTALS.index("interactions"): 1, **shares})
-    if is_postgresql(connection):
-        connection.exec_driver_sql("SET LOCAL enable_sort TO DEFAULT")
+    # Hours are few: hashed, their rows need no sort. PostgreSQL takes them to be as many as the rows.
+    with planned_with(connection, "enable_sort", "off"):
+        units = _Units(connection)
+        served = units.read(slate, slate.c["items"], sa.case((fell_back(), 1), else_=0))
+        met = units.read(told)
+        members = Members.of(connection, phase, variants)
+        firsts = _first_exposures([served, met], members, units.flagged())
+        grouping = _Grouping(firsts, members, _days_from(since))
+        grouping.add(served, {_SERVED: 1, TOTALS.index("impressions"): served.values[0], _FELL_BACK: served.values[1]})
+        clicks = units.read(click)
+        grouping.add(clicks, {TOTALS.index("clicks"): 1})
+        reads = units.read(read, sa.func.whole_micros(read.c.read_seconds), _completion())
+        seconds, completion = reads.values
+        grouping.add(
+            reads,
+            {
+                TOTALS.index("reads"): 1,
+                TOTALS.index("read_micros"): seconds,
+                TOTALS.index("completion_micros"): np.maximum(completion, 0),
+                TOTALS.index("completion_reads"): completion != _NO_COMPLETION,
+            },
+        )
+        acted = units.read(interaction, _is("comment"), _is("share"))
+        shares = {TOTALS.index("comments"): acted.values[0], TOTALS.index("shares"): acted.values[1]}
+        grouping.add(acted, {TOTALS.index("interactions"): 1, **shares})
     return grouping.sums(variants)
 
 
