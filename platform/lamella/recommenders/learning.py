@@ -79,7 +79,7 @@ def learn(
     """
     step, loss_of = _compiled(runtime, course, learning_rate)
     best_loss, best_epoch, best_weights = _mean_loss(loss_of, course), 0, course.network.get_weights()
-    pulse, training, validation = _Pulse(progress, epochs), [], [best_loss]
+    pulse, training, validation = Pulse(progress, epochs), [], [best_loss]
     for epoch in range(1, epochs + 1):
         total = seen = 0.0
         for batch in course.training_batches(rng):
@@ -144,25 +144,30 @@ def _mean_loss(loss_of: Callable[..., SupportsFloat], course: Course) -> float:
     return total / weight
 
 
-class _Pulse:
-    """Tells the progress, at most twice a second and at each epoch's end."""
+class Pulse:
+    """Tells the progress, at most twice a second and at each epoch's end; it never falls.
 
-    def __init__(self, progress: Progress, epochs: int) -> None:
-        self._progress, self._epochs = progress, epochs
-        self._share = 0.0
-        self._started = self._told = time.monotonic()
+    What an epoch's batches add up to may exceed the epoch by a rounding: it is held to the epoch's end.
+    """
+
+    def __init__(self, progress: Progress, epochs: int, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._progress, self._epochs, self._monotonic = progress, epochs, monotonic
+        self._done, self._within = 0, 0.0
+        self._started = self._told = monotonic()
 
     def advance(self, epoch_share: float, loss: float) -> None:
-        self._share = min(1.0, self._share + epoch_share / self._epochs)
-        if time.monotonic() - self._told >= _PULSE_SECONDS:
-            self._tell(int(self._share * self._epochs) + 1, loss)
+        """So much more of the epoch is behind us, of 1."""
+        self._within = min(1.0, self._within + epoch_share)
+        if self._monotonic() - self._told >= _PULSE_SECONDS:
+            self._tell(self._done + 1, loss)
 
     def finish_epoch(self, epoch: int, loss: float) -> None:
-        self._share = epoch / self._epochs
+        """The epoch, counted from 1, is behind us."""
+        self._done, self._within = epoch, 0.0
         self._tell(epoch, loss)
 
     def _tell(self, epoch: int, loss: float) -> None:
-        self._told = time.monotonic()
-        left = (self._told - self._started) / max(self._share, 1e-9) * (1 - self._share)
-        epoch = min(epoch, self._epochs)
-        self._progress(self._share, f"epoch {epoch}/{self._epochs}, loss {loss:.5f}, at most {left:.0f} s left")
+        self._told = self._monotonic()
+        share = (self._done + self._within) / self._epochs
+        left = (self._told - self._started) / max(share, 1e-9) * (1 - share)
+        self._progress(share, f"epoch {epoch}/{self._epochs}, loss {loss:.5f}, at most {left:.0f} s left")

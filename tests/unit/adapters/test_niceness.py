@@ -20,8 +20,8 @@ session, seen = Path("/proc/self/autogroup"), []
 thread = threading.Thread(target=lambda: seen.append(os.getpriority(os.PRIO_PROCESS, 0)))
 thread.start()
 thread.join()
-own = os.getpriority(os.PRIO_PROCESS, 0)
-print(json.dumps([own, seen[0], session.read_text().split()[-1] if session.exists() else None]))
+said = session.read_text().split() if session.exists() else []
+print(json.dumps([os.getpriority(os.PRIO_PROCESS, 0), seen[0], said[-1] if said else None]))
 """
 NOBODY = ["65534"] if os.getuid() == 0 else []
 """Makes of root an ordinary user."""
@@ -43,6 +43,7 @@ def found_by(process: "subprocess.Popen[str]") -> tuple[list[object], str]:
 
 
 def session_of(nice: int) -> str | None:
+    """What a session that was started here says, where the system keeps such values."""
     return str(nice) if Path("/proc/self/autogroup").exists() else None
 
 
@@ -52,7 +53,9 @@ def test_a_process_its_threads_and_the_session_that_it_leads_have_it():
 
 def test_the_session_of_others_keeps_its_own():
     session = Path("/proc/self/autogroup")
-    own = session.read_text().split()[-1] if session.exists() else None
+    # Nothing where nobody has led a session since the machine began.
+    said = session.read_text().split() if session.exists() else []
+    own = said[-1] if said else None
     assert found_by(start(7, leads=False)) == ([min(OWN + 7, MOST), min(OWN + 7, MOST), own], "")
 
 
