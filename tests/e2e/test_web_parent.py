@@ -11,12 +11,15 @@ import textwrap
 import threading
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
 
+from lamella.cli.acceptor import SHORT_SECONDS
 from lamella.cli.processes import Pauses
 
 pytestmark = pytest.mark.slow
@@ -206,6 +209,23 @@ def test_while_nobody_is_started_in_place_of_a_worker_the_others_get_its_connect
         wait_until(lambda: again.add(served.pid()) or len(again - {0}) == 2, PATIENCE_SECONDS)
         assert left in again
         assert killed not in again
+
+
+def test_connections_that_clients_keep_are_shared_evenly(tmp_path: Path, free_port: int, wait_until: Wait) -> None:
+    with web(tmp_path / "web", free_port, 2) as served, ExitStack() as kept:
+        workers: set[int] = set()
+        wait_until(lambda: workers.add(served.pid()) or len(workers - {0}) == 2, PATIENCE_SECONDS)
+        time.sleep(3 * SHORT_SECONDS)
+        connections = [HTTPConnection("127.0.0.1", free_port, timeout=PATIENCE_SECONDS) for _ in range(16)]
+        for each in connections:
+            kept.enter_context(closing(each))
+            each.connect()
+        answered: Counter[int] = Counter()
+        for each in connections:
+            each.request("GET", "/")
+            answered[json.loads(each.getresponse().read())[0]] += 1
+        assert answered.keys() == workers - {0}
+        assert max(answered.values()) <= 12  # one that has nothing to do would take all
 
 
 def test_workers_have_the_code_of_their_parent_and_set_it_apart(

@@ -10,7 +10,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from lamella.web.bridge import Scope
-from lamella.web.front import Front, Headers, Said
+from lamella.web.front import Front, Head, Headers, Said
 
 HEAD_BYTES: Final = 65_536
 """What may come without a request, or a piece of a body, to show for it; as much as one read brings comes on top."""
@@ -18,6 +18,7 @@ SILENCE_SECONDS: Final = 30.0
 """So long the next piece of a body is waited for."""
 LINGER_SECONDS: Final = 10.0
 """So long the rest of a body is read whose request was answered before: who is cut off while sending hears nothing."""
+_EMPTY_LINE: Final = b"\r\n\r\n"
 _TOO_LARGE: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
@@ -58,10 +59,18 @@ class Connection(HttpToolsProtocol):
 
     uvicorn keeps what comes for as long as it comes, and for ever a connection on which nothing complete comes. One
     whose body stops coming is closed as well. What a `Front` answers on the loop is offered to it here, without a task
-    of its own.
+    of its own; and without a parser where it comes whole, behind a head whose every byte came before.
     """
 
-    _unfinished: tuple[Front, RequestResponseCycle] | None = None
+    when_lost: Callable[[float], None] | None = None
+    """Told in the end how many seconds the connection has lasted."""
+    _since = 0.0
+    _unfinished: tuple[Front, Head, RequestResponseCycle] | None = None
+    _offered: tuple[Head, ...] = ()
+    _unparsed: bytes | None = None
+    _early = b""
+    _is_last = False
+    _is_declined = False
     _given: Headers | None = None
     _lines = b""
     _unheard = 0
@@ -73,18 +82,29 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's
         """One that says nothing is closed like one that has fallen silent."""
         super().connection_made(transport)
+        self._since = self.loop.time()
         self.flow = Flow(transport, self.pipeline)
         self._await_head()
 
     def data_received(self, data: bytes) -> None:
         """Requests that came whole are under way when this returns; a part of one is bounded."""
+        if self._unparsed is not None:
+            self._early += data
+            self.flow.pause_reading()
+            return
+        is_between = self._is_idle and not self._unheard and not self._is_body_due
+        if is_between and self._repeats(data):
+            return
         self._unset_keepalive_if_required()
         self._unheard += len(data)
+        self._offered = ()
         try:
             self._parse(data)
         except httptools.HttpParserError:
             self.send_400_response("Invalid HTTP request received.")
             return
+        if is_between:
+            self._remember(data)
         if self._unheard:
             self._bound()
         # A request that came whole, as most do, needs neither.
@@ -94,6 +114,9 @@ class Connection(HttpToolsProtocol):
 
     def eof_received(self) -> bool:  # type: ignore[override] # as asyncio's
         """Whether the transport stays open: a client that has said all that it wants to say still listens."""
+        if self._unparsed is not None:
+            self._is_last = True
+            return True
         is_answering = not self._is_idle and not self._is_body_due
         if is_answering:
             self.cycle.keep_alive = False
@@ -103,6 +126,15 @@ class Connection(HttpToolsProtocol):
         """Nothing is waited for any more."""
         self._stop_waiting()
         super().connection_lost(exc)
+        if self.when_lost is not None:
+            self.when_lost(self.loop.time() - self._since)
+
+    def shutdown(self) -> None:
+        """The server ends: so does the connection, once what it was asked is answered."""
+        if self._unparsed is None:
+            super().shutdown()
+        else:
+            self._is_last = True
 
     def on_headers_complete(self) -> None:
         """A head is complete."""
@@ -129,25 +161,79 @@ class Connection(HttpToolsProtocol):
             if whole is not None:
                 self._offer(*whole)
 
+    def _repeats(self, data: bytes) -> bool:
+        """Whether it is one whole request behind a head that is known; it is under way then."""
+        if not isinstance(front := self.app, Front) or self.flow.write_paused:
+            return False
+        at = data.find(_EMPTY_LINE)
+        end = at + len(_EMPTY_LINE)
+        head = front.known(data[:end]) if at >= 0 else None
+        if head is None or len(data) != end + head.length:
+            return False
+        self._unset_keepalive_if_required()
+        self._unparsed = data
+
+        def say(said: Said | None) -> None:
+            if self.transport.is_closing():
+                self._unparsed = None
+            elif said is None:
+                self._decline(data)
+            else:
+                self._unparsed = None
+                self._send(front, said, is_last=self._is_last)
+                self._go_on()
+
+        if not front.offer(head, data[end:], say):
+            self._decline(data)
+        return True
+
+    def _decline(self, data: bytes) -> None:
+        """Has a thread answer what was not parsed."""
+        self._unparsed, self._is_declined = None, True
+        self._unheard += len(data)
+        self._parse(data)
+        if self._is_last:
+            self.cycle.keep_alive = False
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """What came before its turn has it now."""
+        early, self._early = self._early, b""
+        if early:
+            self.data_received(early)
+
+    def _remember(self, data: bytes) -> None:
+        """Remembers the head that was parsed, where it and its body are all that there was to parse."""
+        at = data.find(_EMPTY_LINE)
+        for head in self._offered:
+            if isinstance(self.app, Front) and at >= 0 and len(data) == at + len(_EMPTY_LINE) + head.length:
+                self.app.remember(data[: at + len(_EMPTY_LINE)], head)
+
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         """Has a request answered: on the loop where a front may do that, once the body is whole, else by a task."""
         is_simple = cycle.keep_alive and not cycle.waiting_for_100_continue and not self.flow.write_paused
-        if not isinstance(app, Front) or not is_simple or not app.is_for_loop(_scope_of(cycle)):
+        is_declined, self._is_declined = self._is_declined, False
+        head = app.head_of(_scope_of(cycle)) if isinstance(app, Front) and is_simple else None
+        if not isinstance(app, Front) or head is None:
             super()._start_asgi_task(cycle, app)
+            return
+        self._offered = (head,)
+        if is_declined:
+            self._start_behind(app, cycle)
         elif cycle.more_body:
-            self._unfinished = app, cycle
+            self._unfinished = app, head, cycle
             self.flow.resume_reading()  # as whoever asks for a body does: it may have waited for its turn
         else:
-            self._offer(app, cycle)
+            self._offer(app, head, cycle)
 
-    def _offer(self, front: Front, cycle: RequestResponseCycle) -> None:
+    def _offer(self, front: Front, head: Head, cycle: RequestResponseCycle) -> None:
         def say(said: Said | None) -> None:
             if said is None:
                 self._start_behind(front, cycle)
             elif not (cycle.disconnected or self.transport.is_closing()):
                 self._answer(front, cycle, said)
 
-        if not front.offer(_scope_of(cycle), bytes(cycle.body), say):
+        if not front.offer(head, bytes(cycle.body), say):
             self._start_behind(front, cycle)
 
     def _start_behind(self, front: Front, cycle: RequestResponseCycle) -> None:
@@ -155,13 +241,16 @@ class Connection(HttpToolsProtocol):
 
     def _answer(self, front: Front, cycle: RequestResponseCycle, said: Said) -> None:
         """Sends it, and does the rest that `RequestResponseCycle.send` and `run_asgi` do with an answer."""
-        own = b"".join([b"%b: %b\r\n" % header for header in said.headers])
-        end = b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n"
-        self.transport.write(b"".join((self._first_lines(front), own, end, said.body)))
         cycle.response_started = cycle.response_complete = True
-        if not cycle.keep_alive:
-            self.transport.close()
         cycle.on_response = _nothing  # else the two would keep each other in memory
+        self._send(front, said, is_last=not cycle.keep_alive)
+
+    def _send(self, front: Front, said: Said, *, is_last: bool) -> None:
+        own = b"".join([b"%b: %b\r\n" % header for header in said.headers])
+        end = b"connection: close\r\n\r\n" if is_last else b"\r\n"
+        self.transport.write(b"".join((self._first_lines(front), own, end, said.body)))
+        if is_last:
+            self.transport.close()
         self.on_response_complete()
 
     def _first_lines(self, front: Front) -> bytes:
@@ -256,7 +345,7 @@ class Connection(HttpToolsProtocol):
 
 
 def _nothing() -> None:
-    """Nobody waits for it any more."""
+    """Nobody waits for it."""
 
 
 def _scope_of(cycle: RequestResponseCycle) -> Scope:

@@ -3,15 +3,16 @@
 import logging
 import os
 import signal
+import socket
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
-from gunicorn import arbiter, glogging, sock
+import uvicorn
+from gunicorn import arbiter, glogging
 from gunicorn.app.base import BaseApplication
 from gunicorn.errors import AppImportError, HaltServer
 from prometheus_client.multiprocess import mark_process_dead
@@ -19,14 +20,13 @@ from uvicorn_worker import UvicornWorker
 
 from lamella.adapters.lifeline import die_with_parent
 from lamella.adapters.niceness import be_nice
+from lamella.cli.acceptor import Acceptor, Seats
 from lamella.cli.connection import Connection
 from lamella.cli.serving import METRICS_FOLDER
 from lamella.config import Settings
 from lamella.errors import LamellaError
 
 KILL_AFTER_SECONDS: Final = 4
-# Through a name: a type checker takes sys.platform itself for a constant of its own machine.
-_ON_LINUX: Final = bool(sys.platform == "linux")
 _STUCK_SECONDS: Final = 60
 _IDLE_SECONDS: Final = 75
 _BACKLOG: Final = 2048
@@ -74,31 +74,8 @@ class Parent(arbiter.Arbiter):  # type: ignore[misc] # as above
     def __init__(self, app: BaseApplication) -> None:
         super().__init__(app)
         self.pauses = Pauses()
-
-    def start(self) -> None:
-        """Listen, on a socket for each worker, which stays the parent's: it waits for the worker that comes after.
-
-        Among several the kernel spreads connections; one at which all wait gives most of them to one worker.
-        """
-        self.LISTENERS: list[Any] = []
-        self._listen()
-        super().start()
-
-    def _listen(self) -> None:
-        """Opens the listening sockets that are missing."""
-        count = self.cfg.workers if _ON_LINUX else 1
-        self.cfg.set("reuse_port", count > 1)
-        while len(self.LISTENERS) < count:
-            self.LISTENERS += sock.create_sockets(self.cfg, self.log)
-        # To gunicorn it means that workers listen for themselves.
-        self.cfg.set("reuse_port", False)  # noqa: FBT003 - gunicorn's signature
-
-    def _leave_to_others(self) -> None:
-        """Closes what nobody listens on, where somebody else does: connections then go there, and wait for nobody."""
-        taken = [worker.listener for worker in self.WORKERS.values()]
-        for listener in [each for each in self.LISTENERS if each not in taken] if taken else ():
-            self.LISTENERS.remove(listener)
-            listener.close()
+        # A reload starts all workers anew before the old ones end.
+        self.seats = Seats(2 * app.settings.web_processes)
 
     def signal(self, sig: int, frame: FrameType | None) -> None:
         """Gunicorn lets no request end after SIGINT; Ctrl-C is no reason to lose one."""
@@ -117,8 +94,6 @@ class Parent(arbiter.Arbiter):  # type: ignore[misc] # as above
         """Starts those that are missing, unless it is too early; the parent's loop asks again each second."""
         if self.pauses.are_over(time.monotonic()):
             super().spawn_workers()
-        else:
-            self._leave_to_others()
 
     def kill_worker(self, pid: int, sig: int) -> None:
         """What a worker is told to do is no failure of its own."""
@@ -128,7 +103,6 @@ class Parent(arbiter.Arbiter):  # type: ignore[misc] # as above
 
     def spawn_worker(self) -> int:
         """The worker's pid. The worker itself ends here, and does not clean up what is its parent's."""
-        self._listen()
         parent = os.getpid()
         try:
             return int(super().spawn_worker())
@@ -140,8 +114,32 @@ class Parent(arbiter.Arbiter):  # type: ignore[misc] # as above
             os._exit(end.code if isinstance(end.code, int) else 1)
 
 
+class _Loop(uvicorn.Server):
+    """uvicorn's server, whose connections are accepted by an `Acceptor`."""
+
+    def __init__(self, config: uvicorn.Config, listener: socket.socket, seats: Seats, seat: int | None) -> None:
+        super().__init__(config)
+        self._listener, self._seats, self._seat = listener, seats, seat
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve what comes from now on."""
+        await super().startup(sockets)
+
+        def make() -> Connection:
+            made = Connection(self.config, self.server_state, self.lifespan.state)
+            made.when_lost = acceptor.lost
+            return made
+
+        acceptor = Acceptor(self._listener, self._seats, self._seat, make)
+        self.servers = [acceptor]  # type: ignore[list-item] # it has what is asked of one: close and wait_closed
+        acceptor.start()
+
+
 class Worker(UvicornWorker):  # type: ignore[misc] # as above
-    """An event loop on a listening socket."""
+    """An event loop on the listening socket that all workers share, with a seat among them."""
+
+    seats: Seats
+    seat: int | None
 
     CONFIG_KWARGS: Final = {
         "loop": "uvloop",
@@ -163,6 +161,16 @@ class Worker(UvicornWorker):  # type: ignore[misc] # as above
         log = logging.getLogger("uvicorn.error")
         log.propagate = True
         log.setLevel(logging.ERROR)
+
+    async def _serve(self) -> None:
+        """As uvicorn's worker does it, by our loop."""
+        self.config.app = self.wsgi
+        # uvloop watches a plain socket; gunicorn's own kind it would close a second time, by its number.
+        server = _Loop(self.config, self.sockets[0].sock, self.seats, self.seat)
+        self._install_sigquit_handler()
+        await server.serve(sockets=[])
+        if not server.started:
+            sys.exit(arbiter.Arbiter.WORKER_BOOT_ERROR)
 
 
 class Server(BaseApplication):  # type: ignore[misc] # as above
@@ -193,30 +201,27 @@ class Server(BaseApplication):  # type: ignore[misc] # as above
                 raise SystemExit(1) from None
 
 
-def _take_listener(parent: Parent, worker: Worker) -> None:
-    """Gives a worker, before the fork, the listener that has the fewest workers: that of one which ended."""
-    taken = Counter(other.listener for other in parent.WORKERS.values())
-    worker.listener = min(parent.LISTENERS, key=taken.__getitem__)
-    # uvloop takes over a plain socket; gunicorn's own kind it would close a second time, by its number.
-    worker.sockets = [worker.listener.sock]
+def _give_seat(parent: Parent, worker: Worker) -> None:
+    """Gives a worker, before the fork, a seat that nobody has; in haste there may be none."""
+    free = set(range(len(parent.seats))) - {other.seat for other in parent.WORKERS.values()}
+    worker.seats, worker.seat = parent.seats, min(free, default=None)
 
 
-def _go_own_way(parent: Parent, worker: Worker) -> None:
-    """What a worker does after the fork: it leads a session, and closes what others listen on, which ends with them.
+def _go_own_way(_: Parent, worker: Worker) -> None:
+    """What a worker does after the fork: it leads a session.
 
     Linux gives sessions equal shares of a core (`sched_autogroup_enabled`): workers in one would divide what the
     database and each client have for themselves.
     """
-    for listener in parent.LISTENERS:
-        if listener is not worker.listener:
-            listener.close()
     die_with_parent(worker.ppid)  # before it leaves the group of its parent, with which it could be killed
     os.setsid()
-    be_nice(parent.app.settings.web_nice)
+    be_nice(worker.app.settings.web_nice)
 
 
 def _settle(parent: Parent, worker: Worker) -> None:
     """What a worker said of itself, such as the version of its configuration, ends with it; what it counted stays."""
+    if worker.seat is not None:
+        parent.seats.leave(worker.seat)
     if not worker.is_told:
         parent.pauses.note(began=worker.began, ended=time.monotonic())
     if METRICS_FOLDER in os.environ:
@@ -230,7 +235,7 @@ def _configuration(settings: Settings) -> Mapping[str, object]:
         "backlog": _BACKLOG,
         "workers": settings.web_processes,
         "worker_class": Worker,
-        "pre_fork": _take_listener,
+        "pre_fork": _give_seat,
         "post_fork": _go_own_way,
         "worker_tmp_dir": str(_SHARED_MEMORY) if os.access(_SHARED_MEMORY, os.W_OK) else None,
         "timeout": _STUCK_SECONDS,

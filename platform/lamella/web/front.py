@@ -25,6 +25,9 @@ from lamella.web.telemetry import Telemetry, request_id_of
 HEALTH: Final = "/healthz"
 MOST_BYTES: Final = 64 * 1024
 """A longer body takes long to be read; others wait meanwhile."""
+HEADS_KEPT: Final = 1024
+LONGEST_HEAD_KEPT: Final = 2048
+"""Heads that were read before are known again: of so many, up to so many bytes each."""
 _LONGEST_LENGTH: Final = 20
 """The digits of a declared length; with more of them, zeros before it, a thread looks at it."""
 
@@ -46,6 +49,16 @@ Say: TypeAlias = Callable[[Said | None], None]
 """Told what the loop answers; None where a thread is to answer."""
 
 
+class Head(NamedTuple):
+    """What the head of a request that the loop may answer says: `length` is that of the body, in bytes."""
+
+    take: Take
+    path: str
+    authorization: str
+    request_id: str
+    length: int
+
+
 class Front:
     """The ASGI application that answers `routes` (POST, by path) on the event loop and leaves the rest to `bridge`.
 
@@ -62,6 +75,7 @@ class Front:
         end: Callable[[], None],
     ) -> None:
         self._bridge, self._routes, self._telemetry, self._end = bridge, routes, telemetry, end
+        self._heads: dict[bytes, Head] = {}
         said = {"content-type": "application/json", **headers}
         self.headers: Headers = [
             (name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in said.items()
@@ -76,30 +90,61 @@ class Front:
             started, wanted = time.perf_counter(), dict(scope["headers"]).get(b"x-request-id", b"")
             request_id = request_id_of(wanted.decode("latin-1"))
             await self._send(send, _said(b'{"status":"ok"}', request_id))
-            self._count(scope, request_id, started)
-        elif scope["type"] == "http" and self.is_for_loop(scope):
-            await self._at_once(scope, receive, send)
+            self._count(HEALTH, "GET", request_id, started)
+        elif scope["type"] == "http" and (head := self.head_of(scope)) is not None:
+            await self._at_once(head, scope, receive, send)
         elif scope["type"] == "http":
             await self.behind(scope, receive, send)
 
-    def is_for_loop(self, scope: Scope) -> bool:
-        """Whether the loop may answer the request, once its body is whole."""
-        return scope["path"] in self._routes and _is_plain(scope)
+    def head_of(self, scope: Scope) -> Head | None:
+        """The head of a request that the loop may answer once its body is whole; None where a thread is to.
 
-    def offer(self, scope: Scope, body: bytes, say: Say) -> bool:
+        It has the form that programs send: a POST of JSON, short, of declared length, with a key.
+        """
+        take = self._routes.get(scope["path"])
+        if take is None or scope["method"] != "POST" or scope["query_string"]:
+            return None
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        length, key = headers.get(b"content-length", b""), headers.get(b"authorization")
+        if (
+            len(headers) != len(scope["headers"])
+            or headers.get(b"content-type") != b"application/json"
+            or key is None
+            or b"origin" in headers
+            or b"transfer-encoding" in headers
+            or not length.isdigit()
+            or len(length) > _LONGEST_LENGTH
+            or int(length) > MOST_BYTES
+        ):
+            return None
+        request_id = headers.get(b"x-request-id", b"").decode("latin-1")
+        return Head(take, scope["path"], key.decode("latin-1"), request_id, int(length))
+
+    def known(self, raw: bytes) -> Head | None:
+        """The head that these bytes are, up to the empty line, where it was remembered."""
+        return self._heads.get(raw)
+
+    def remember(self, raw: bytes, head: Head) -> None:
+        """Clients say the same head again and again: the next time nobody has to read it."""
+        if len(raw) <= LONGEST_HEAD_KEPT:
+            if len(self._heads) >= HEADS_KEPT:
+                self._heads.clear()
+            self._heads[raw] = head
+
+    def offer(self, head: Head, body: bytes, say: Say) -> bool:
         """Whether the loop answers such a request; it then calls `say`, once, after this has returned."""
-        started, headers = time.perf_counter(), dict(scope["headers"])
+        started = time.perf_counter()
 
         def reply(found: bytes | None) -> None:
             if found is None:
                 say(None)
                 return
-            request_id = request_id_of(headers.get(b"x-request-id", b"").decode("latin-1"))
+            request_id = request_id_of(head.request_id)
             say(_said(found, request_id))
-            self._count(scope, request_id, started)
+            self._count(head.path, "POST", request_id, started)
 
         try:
-            return self._routes[scope["path"]](headers[b"authorization"].decode("latin-1"), body, reply)
+            return head.take(head.authorization, body, reply)
         except Exception:  # noqa: BLE001 - whatever it is, it comes again where Flask renders it, counts it and logs it
             return False
 
@@ -141,22 +186,22 @@ class Front:
             if is_end:
                 return
 
-    async def _at_once(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _at_once(self, head: Head, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             body, _ = await begun(receive)  # the whole of it: its length is declared, and short
         except ClientDisconnected:
             return
         told: asyncio.Future[Said | None] = asyncio.get_running_loop().create_future()
-        said = await told if self.offer(scope, body, partial(_settle, told)) else None
+        said = await told if self.offer(head, body, partial(_settle, told)) else None
         if said is None:
             await self.behind(scope, _again(body, receive), send)
         else:
             await self._send(send, said)
 
-    def _count(self, scope: Scope, request_id: str, started: float) -> None:
+    def _count(self, path: str, method: str, request_id: str, started: float) -> None:
         """Counts a request that was answered with 200."""
         seconds = time.perf_counter() - started
-        self._telemetry.finish(request_id, method=scope["method"], route=scope["path"], status=200, seconds=seconds)
+        self._telemetry.finish(request_id, method=method, route=path, status=200, seconds=seconds)
 
     async def _send(self, send: Send, said: Said) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": [*self.headers, *said.headers]})
@@ -165,24 +210,6 @@ class Front:
 
 def _said(body: bytes, request_id: str) -> Said:
     return Said(((b"content-length", b"%d" % len(body)), (b"x-request-id", request_id.encode("latin-1"))), body)
-
-
-def _is_plain(scope: Scope) -> bool:
-    """Whether the request has the form that programs send: a POST of JSON, short, of declared length, with a key."""
-    if scope["method"] != "POST" or scope["query_string"]:
-        return False
-    headers: dict[bytes, bytes] = dict(scope["headers"])
-    length = headers.get(b"content-length", b"")
-    return (
-        len(headers) == len(scope["headers"])
-        and headers.get(b"content-type") == b"application/json"
-        and b"authorization" in headers
-        and b"origin" not in headers
-        and b"transfer-encoding" not in headers
-        and length.isdigit()
-        and len(length) <= _LONGEST_LENGTH
-        and int(length) <= MOST_BYTES
-    )
 
 
 def _settle(told: "asyncio.Future[Said | None]", said: Said | None) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import weakref
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http.client import HTTPMessage, parse_headers
 from io import BytesIO
@@ -19,8 +20,15 @@ from lamella.errors import Overloaded
 from lamella.events.codec import decode
 from lamella.services.recommending import Found
 from lamella.web.at_once import MOST_TOGETHER
+from lamella.web.front import HEADS_KEPT, LONGEST_HEAD_KEPT
 
 WHO = b'{"unit": "ann"}'
+
+
+@pytest.fixture(params=["new heads", "known heads"], autouse=True)
+def are_heads_known(request, stand) -> None:
+    """All that holds here holds for heads that are read for the first time, and for those that came before."""
+    stand.are_heads_known = request.param == "known heads"
 
 
 @dataclass
@@ -84,7 +92,23 @@ def connect(stand) -> tuple[Connection, Client]:
 def request(stand, body: bytes = WHO, *, version: str = "1.1", **headers: str) -> bytes:
     said = {"Host": "a", **stand.headers(**headers), "Content-Length": str(len(body))}
     lines = [f"POST {PATH} HTTP/{version}", *(f"{name}: {value}" for name, value in said.items())]
-    return "\r\n".join([*lines, "", ""]).encode() + body
+    head = "\r\n".join([*lines, "", ""]).encode()
+    if stand.are_heads_known:
+        introduce(stand, head, len(body))
+    return head + body
+
+
+def introduce(stand, head: bytes, length: int) -> None:
+    """Has the head come once, with a body that makes no list."""
+
+    async def run() -> None:
+        connection, client = connect(stand)
+        connection.data_received(head + b"x" * length)
+        await client.answers(1)
+        connection.connection_lost(None)
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, run()).result()
 
 
 def asked(stand, *pieces: bytes, count: int = 1) -> tuple[Sequence[tuple[int, HTTPMessage, bytes]], Client]:
@@ -354,3 +378,107 @@ def test_a_length_with_thousands_of_zeros_is_read(stand, target):
     sent = sent.replace(b"Content-Length: ", b"Content-Length: " + b"0" * 5_000)
     ((status, _, _),), _ = asked(stand, sent)
     assert status == (200 if target.endswith("ns") else 400)
+
+
+def test_a_head_that_is_known_is_not_parsed_again(stand):
+    async def run() -> int:
+        connection, client = connect(stand)
+        connection.data_received(request(stand))
+        await client.answers(1)
+        connection.parser = None
+        connection.data_received(request(stand))
+        return len(await client.answers(2))
+
+    stand.are_heads_known = False
+    assert asyncio.run(run()) == 2
+    assert stand.at_once == 2
+
+
+@pytest.mark.parametrize("is_declined", [False, True], ids=["made", "left to a thread"])
+def test_what_comes_while_a_list_is_made_has_its_turn_after_it(stand, is_declined):
+    if is_declined:
+        stand.together.error = Overloaded("the inbox")
+
+    async def run() -> tuple[Client, list[str]]:
+        connection, client = connect(stand)
+        for number in range(3):
+            connection.data_received(request(stand, b'{"unit": "u-%d"}' % number))
+            await asyncio.sleep(0)
+        found = await client.answers(3)
+        return client, [orjson.loads(body)["unit"] for _, _, body in found]
+
+    client, units = asyncio.run(run())
+    assert units == ["u-0", "u-1", "u-2"]
+    assert not client.is_paused
+    assert stand.at_once == (0 if is_declined else 3)
+
+
+@pytest.mark.parametrize("is_declined", [False, True], ids=["made", "left to a thread"])
+def test_who_has_said_all_is_answered_and_let_go(stand, is_declined):
+    if is_declined:
+        stand.together.error = Overloaded("the inbox")
+
+    async def run() -> tuple[Client, list[int]]:
+        connection, client = connect(stand)
+        connection.data_received(request(stand))
+        assert connection.eof_received()
+        return client, [status for status, _, _ in await client.answers(1)]
+
+    client, statuses = asyncio.run(run())
+    assert statuses == [200]
+    assert client.is_closed
+
+
+def test_few_heads_are_kept_and_only_short_ones(stand):
+    stand.are_heads_known = False
+    long = request(stand, **{"X-Padding": "x" * LONGEST_HEAD_KEPT})
+    asked(stand, long)
+    assert stand.front.known(long[: -len(WHO)]) is None
+    first = request(stand)
+    asked(stand, first)
+    head = stand.front.known(first[: -len(WHO)])
+    assert head is not None
+    for number in range(HEADS_KEPT):
+        stand.front.remember(b"%d" % number, head)
+    assert stand.front.known(b"%d" % (HEADS_KEPT - 1)) is head
+    assert stand.front.known(first[: -len(WHO)]) is None
+
+
+def test_another_length_or_a_word_more_is_another_head(stand):
+    stand.are_heads_known = False
+    asked(stand, request(stand))
+    ((status, _, _),), _ = asked(stand, request(stand).replace(b"Bearer lam_", b"Bearer lam_x"))
+    assert status == 401
+    found, _ = asked(stand, request(stand) + request(stand, b'{"unit": "bob", "k": 2}'), count=2)
+    assert [len(orjson.loads(body)["items"]) for _, _, body in found][1] == 2
+
+
+@pytest.mark.parametrize("is_declined", [False, True], ids=["made", "left to a thread"])
+def test_what_another_route_was_asked_is_not_taken_for_a_list(stand, is_declined):
+    """The head of a request that had waited, or was left to a thread, is not remembered as that of the next."""
+    if is_declined:
+        stand.together.error = Overloaded("the inbox")
+    other = request(stand).replace(PATH.encode(), b"/v1/events", 1)
+
+    async def run() -> list[int]:
+        connection, client = connect(stand)
+        for count, sent in ((2, 2 * request(stand)), (3, request(stand)), (4, other), (5, other)):
+            connection.data_received(sent)
+            await client.answers(count)
+        return [status for status, _, _ in await client.answers(5)]
+
+    assert asyncio.run(run()) == [200, 200, 200, 400, 400]
+
+
+def test_a_piece_without_an_end_is_no_head(stand):
+    async def run() -> list[int]:
+        connection, client = connect(stand)
+        connection.data_received(2 * request(stand))
+        await client.answers(2)
+        whole = request(stand)
+        for start in range(0, len(whole), len(WHO) + 3):
+            connection.data_received(whole[start : start + len(WHO) + 3])
+        return [status for status, _, _ in await client.answers(3)]
+
+    assert asyncio.run(run()) == [200, 200, 200]
+    assert stand.front.known(b"POS") is None

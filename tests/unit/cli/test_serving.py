@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from lamella.cli import main, processes, serving
+from lamella.cli.acceptor import Seats
 from lamella.config import Settings
 
 
@@ -86,10 +87,10 @@ def test_a_start_waits_for_no_broker(monkeypatch: pytest.MonkeyPatch, sqlite_dat
 
 @pytest.mark.parametrize("is_told", [False, True])
 def test_only_workers_that_were_not_told_to_end_are_replaced_with_pauses(is_told: bool) -> None:
-    parent = SimpleNamespace(pauses=processes.Pauses())
+    parent = SimpleNamespace(pauses=processes.Pauses(), seats=Seats(1))
     settled = processes.Server(Settings(), serving.create).cfg.child_exit
     for pid in range(processes.Pauses.AT_ONCE + 1):
-        settled(parent, SimpleNamespace(pid=pid, began=time.monotonic(), is_told=is_told))
+        settled(parent, SimpleNamespace(pid=pid, began=time.monotonic(), is_told=is_told, seat=0))
     assert parent.pauses.are_over(time.monotonic()) == is_told
 
 
@@ -97,5 +98,5 @@ def test_what_a_worker_said_of_itself_ends_with_it(monkeypatch: pytest.MonkeyPat
     for name in ("gauge_livemin_17.db", "gauge_livemin_18.db", "counter_17.db"):
         (tmp_path / name).touch()
     monkeypatch.setenv(serving.METRICS_FOLDER, str(tmp_path))
-    processes.Server(Settings(), serving.create).cfg.child_exit(None, SimpleNamespace(pid=17, is_told=True))
+    processes.Server(Settings(), serving.create).cfg.child_exit(None, SimpleNamespace(pid=17, is_told=True, seat=None))
     assert sorted(each.name for each in tmp_path.iterdir()) == ["counter_17.db", "gauge_livemin_18.db"]
