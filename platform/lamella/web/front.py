@@ -112,6 +112,7 @@ class Front:
             or key is None
             or b"origin" in headers
             or b"transfer-encoding" in headers
+            or b"content-encoding" in headers
             or not length.isdigit()
             or len(length) > _LONGEST_LENGTH
             or int(length) > MOST_BYTES

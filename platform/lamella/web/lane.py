@@ -103,5 +103,6 @@ def _is_plain(environ: Mapping[str, Any], most_bytes: int) -> bool:
         and "HTTP_AUTHORIZATION" in environ
         and "HTTP_ORIGIN" not in environ
         and "HTTP_TRANSFER_ENCODING" not in environ
+        and "HTTP_CONTENT_ENCODING" not in environ
         and not environ.get("QUERY_STRING")
     )

@@ -56,7 +56,7 @@ _SHARED_ANSWERS: Final[Mapping[str, str]] = {
 _BODY_ANSWERS: Final[Mapping[str, str]] = {
     "400": "The input breaks its contract; `faults` lists everything that is wrong",
     "413": "The body is too large",
-    "415": "The body is not declared as JSON",
+    "415": "The body is declared as something that is not read here",
 }
 
 

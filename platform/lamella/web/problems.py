@@ -18,7 +18,7 @@ from werkzeug.exceptions import HTTPException
 
 from lamella import errors
 from lamella.web import ofrep_errors
-from lamella.web.requests import media_types
+from lamella.web.requests import is_encoded, media_types
 
 MEDIA_TYPE: Final = "application/problem+json"
 RETRY_SECONDS: Final = 2
@@ -68,7 +68,7 @@ TITLES: Final[Mapping[str, str]] = {
     "configuration_moved": "Somebody else changed the configuration first",
     "precondition_failed": "The thing is not in the state that If-Match names",
     "body_too_large": "The body is too large",
-    "unsupported_media_type": "The body is not declared as JSON",
+    "unsupported_media_type": "The body is declared as something that is not read here",
     "overloaded": "A bounded buffer is full",
     "rate_limited": "The key has used up its requests for now",
     "unavailable": "Something that lamella needs does not answer",
@@ -167,6 +167,8 @@ def _http_problem(error: HTTPError) -> Response:
         return render(error.status_code, errors.InvalidInput.code, "; ".join(faults), faults=faults)
     code = HTTP_CODES.get(error.status_code, "invalid_input" if error.status_code < 500 else "internal_error")
     kept = {name: value for name, value in Headers(error.headers).items() if name in ("Allow", "Retry-After")}
+    if error.status_code == HTTPStatus.UNSUPPORTED_MEDIA_TYPE and is_encoded():
+        kept["Accept-Encoding"] = "identity"  # RFC 9110, 15.5.16
     return render(error.status_code, code, _detail(error.status_code, error.message or ""), headers=kept)
 
 
@@ -178,11 +180,17 @@ def _detail(status: int, message: str) -> str:
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         return f"the body is larger than {request.max_content_length} bytes; send less at a time"
     if status == HTTPStatus.UNSUPPORTED_MEDIA_TYPE:
-        wanted = " or ".join(media_types(request.endpoint or ""))
-        return f"the body is declared as {request.mimetype or 'nothing'!r}; send Content-Type: {wanted}"
+        return _unread()
     if status == HTTPStatus.PRECONDITION_FAILED:
         return f"{request.path!r} is not what If-Match names; read it again and retry"
     return message
+
+
+def _unread() -> str:
+    if is_encoded():
+        return f"the body is declared as {request.headers['Content-Encoding'][:80]!r}; send it as it is, not compressed"
+    wanted = " or ".join(media_types(request.endpoint or ""))
+    return f"the body is declared as {request.mimetype or 'nothing'!r}; send Content-Type: {wanted}"
 
 
 def _sentence(path: Sequence[str], message: str, value: object) -> str:

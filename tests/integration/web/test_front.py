@@ -89,8 +89,9 @@ def test_models_prove_themselves_in_threads_first(stand):
         {"Authorization": "Basic YTpi"},
         {"Authorization": f"Bearer lam_{'x' * 43}"},
         {"Content-Type": "text/plain"},
+        {"Content-Encoding": "gzip"},
     ],
-    ids=["no key", "basic", "unknown", "no JSON"],
+    ids=["no key", "basic", "unknown", "no JSON", "gzip"],
 )
 def test_who_may_not_is_refused_as_by_flask(stand, headers):
     loop, flask = stand.post(b'{"unit": "ann"}', **headers), stand.post(b'{"unit": "ann"}', **headers, **FLASK)

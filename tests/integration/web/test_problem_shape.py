@@ -1,3 +1,4 @@
+import gzip
 import io
 import re
 
@@ -90,6 +91,17 @@ def test_every_route_with_a_body_answers_an_empty_body_a_wrong_type_and_a_wrong_
             for body in ([], "text", 7, True, {"surprise": 1}):
                 problem = assert_problem(lab.call(method.upper(), call, json=body), 400, "invalid_input")
                 assert problem["faults"]
+
+
+@pytest.mark.parametrize("path", ["/v1/recommendations", "/v1/events", "/v1/admin/layers"])
+def test_a_compressed_body_is_415_and_is_not_unpacked(lab, path):
+    answer = lab.call(
+        "POST", path, data=gzip.compress(b"{}"), content_type="application/json", headers={"Content-Encoding": "gzip"}
+    )
+    assert "compressed" in assert_problem(answer, 415, "unsupported_media_type")["detail"]
+    assert answer.headers["Accept-Encoding"] == "identity"
+    plain = lab.call("POST", path, json={"a": 1}, headers={"Content-Encoding": "Identity"})
+    assert_problem(plain, 400, "invalid_input")
 
 
 def test_a_body_beyond_the_limit_of_its_route_is_413(lab):
