@@ -8,14 +8,17 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
+from lamella.adapters.sql.analysis import SqlAnalysisStore
 from lamella.adapters.sql.as_of import has_recorded, totals_as_of
 from lamella.adapters.sql.engine import create_engine, snapshot, writing
+from lamella.adapters.sql.keeping import SqlKeptStore
 from lamella.adapters.sql.kept_schema import told
 from lamella.adapters.sql.record import SqlRecordStore
 from lamella.adapters.sql.schema import TOTALS, archived, click, impression, inbox, interaction, read
 from lamella.adapters.sql.schema import slate as slate_table
 from lamella.events.codec import Record, encode
 from lamella.events.contract import Exposed, Exposure
+from lamella.services.keeping import Followed
 from lamella.testing.traffic import NOW, slate, traffic
 
 MIDNIGHT = datetime.combine(NOW.date(), time(), UTC)
@@ -142,6 +145,45 @@ def test_of_a_day_whose_facts_are_archived_only_whole_days_before_it_count(engin
     for hour in (0, 6, 12, 20):
         assert slates_until(engine, MIDNIGHT + timedelta(hours=hour)) == (2, False)
     assert slates_until(engine, end) == (4, False)
+
+
+def archive_until(engine: sa.Engine, end: datetime, rows: int) -> None:
+    """What the archive does to the slates before `end`, but for the file."""
+    with writing(engine) as connection:
+        held = {"since": MIDNIGHT - 30 * DAY, "until": end, "rows": rows, "digest": "", "at": NOW}
+        connection.execute(sa.insert(archived).values(fact="slate", path="slate", **held))
+        for fact in (slate_table, impression):
+            connection.execute(sa.delete(fact).where(fact.c.time < end))
+
+
+@pytest.mark.parametrize("is_something_left", [False, True])
+def test_what_was_archived_and_came_later_does_not_count(engine, is_something_left):
+    days = [-3, -2, -1, 0] + ([3] if is_something_left else [])
+    take(engine, [slate(f"s{n}", time=MIDNIGHT + n * DAY + timedelta(hours=1)) for n in days])
+    archive_until(engine, MIDNIGHT + DAY, 4)
+    for day in (-2, -1, 0):
+        # The day's own facts are gone; the days before it count whole.
+        assert slates_until(engine, MIDNIGHT + day * DAY + timedelta(hours=12))[0] == day + 3
+    assert slates_until(engine, MIDNIGHT + DAY)[0] == 4
+
+
+def test_kept_moments_do_not_answer_as_of_what_was_archived(engine):
+    phase = 7
+    exposed = Exposed(phase=phase, variant="a")
+    take(engine, [slate(f"s{n}", time=MIDNIGHT - n * DAY, exposures=(exposed,)) for n in (1, 2, 3)])
+    SqlKeptStore(engine).refresh([Followed(phase=phase, covariate_since=None)], now=NOW)
+    noon = MIDNIGHT - 2 * DAY + timedelta(hours=12)
+    store = SqlAnalysisStore(engine)
+
+    def answered(until: datetime | None) -> tuple[str, int]:
+        (arm,) = store.arm_totals(phase, ["slates"], until=until)
+        return arm.source, arm.slates
+
+    assert answered(noon) == ("kept", 2)
+    archive_until(engine, MIDNIGHT, 3)
+    # One day before it counts whole.
+    assert answered(noon) == ("scan", 1)
+    assert answered(None) == ("kept", 3)
 
 
 def test_postgresql_looks_by_blocks_whether_something_came_later_and_then_as_it_likes(on_postgresql):

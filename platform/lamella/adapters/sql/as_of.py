@@ -21,14 +21,22 @@ _DAY: Final = timedelta(days=1)
 
 
 def has_recorded(connection: sa.Connection, since: datetime, until: datetime | None = None) -> bool:
-    """Whether the record holds anything from `since` on, and before `until`."""
+    """Whether the record holds anything from `since` on, and before `until`, or held it before it was archived."""
     within = [
         sa.exists().where(fact.c.time >= since, *([] if until is None else [fact.c.time < until]))
         for fact in (*FACTS, told)
     ]
     # PostgreSQL knows which blocks may hold the time; where it expects many rows it would read a whole month.
     with planned_with(connection, "enable_seqscan", "off"):
-        return bool(connection.execute(sa.select(sa.or_(*within))).scalar())
+        found = bool(connection.execute(sa.select(sa.or_(*within))).scalar())
+    return found or is_archived(connection, since, until)
+
+
+def is_archived(connection: sa.Connection, since: datetime, until: datetime | None = None) -> bool:
+    """Whether facts from `since` on, and before `until`, were moved to files."""
+    began_before = [] if until is None else [archived.c.since < until]
+    found = sa.exists().where(archived.c.until > since, *began_before)
+    return bool(connection.execute(sa.select(found)).scalar())
 
 
 def totals_as_of(connection: sa.Connection, until: datetime | None) -> sa.FromClause:
@@ -41,7 +49,7 @@ def totals_as_of(connection: sa.Connection, until: datetime | None) -> sa.FromCl
     midnight = datetime.combine(until.astimezone(UTC).date(), time(), UTC)
     end, mirrored = midnight + _DAY, until + (until - midnight)
     is_soon_over = mirrored >= end or not has_recorded(connection, mirrored, end)
-    is_whole = not _is_archived(connection, midnight, end)
+    is_whole = not is_archived(connection, midnight, end)
     rest = _without(until, end) if is_soon_over and is_whole else _with(midnight, until)
     exposed = (told.c.unit, told.c.arm, sa.literal(midnight.date(), sa.Date), *(sa.literal_column("0") for _ in TOTALS))
     return sa.union_all(
@@ -49,11 +57,6 @@ def totals_as_of(connection: sa.Connection, until: datetime | None) -> sa.FromCl
         rest,
         sa.select(*exposed).where(told.c.time >= midnight, told.c.time < until),
     ).cte("totals")
-
-
-def _is_archived(connection: sa.Connection, since: datetime, until: datetime) -> bool:
-    found = sa.exists().where(archived.c.since < until, archived.c.until > since)
-    return bool(connection.execute(sa.select(found)).scalar())
 
 
 def _with(midnight: datetime, until: datetime) -> sa.Select[Any]:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from lamella.adapters.sql.as_of import has_recorded
+from lamella.adapters.sql.as_of import has_recorded, is_archived
 from lamella.adapters.sql.changes import is_counted
 from lamella.adapters.sql.corrections import Correction, corrections, differing
 from lamella.adapters.sql.kept_schema import exposure_change, kept_arm, kept_phase, total_change
@@ -56,7 +56,12 @@ def load_all(connection: sa.Connection) -> list[Kept]:
 
 
 def corrected(connection: sa.Connection, kept: Kept, until: datetime | None = None) -> Mapping[str, ArmSums] | None:
-    """The sums of now, or as of `until`; None where too many units differ from what is kept."""
+    """The sums of now, or as of `until`; None where too many units differ from what is kept, or nobody can say which.
+
+    The latter where facts from `until` on were archived.
+    """
+    if until is not None and is_archived(connection, until):
+        return None
     until = until if until is not None and has_recorded(connection, until) else None
     if until is None and not _has_notes(connection):
         return kept.arms

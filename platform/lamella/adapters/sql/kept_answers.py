@@ -25,7 +25,8 @@ def kept_totals(
     """The arms of the phase by variant, or None where the scan has to answer.
 
     That is so for a phase that is not followed, covariates of another stretch of time than the kept ones, and where
-    more than 50,000 units have changed since the last refresh or have anything recorded from `until` on.
+    more than 50,000 units have changed since the last refresh or have anything recorded from `until` on, or facts from
+    then on were archived.
     """
     held = kept.load(connection, phase)
     if held is None or (_asks_for_past(columns) and held.since != kept.day_of(covariate_since)):
