@@ -5,6 +5,7 @@ import mmap
 import socket
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import structlog
@@ -13,6 +14,9 @@ LOOK_AGAIN_SECONDS: Final = 0.001
 """The clock of uvloop's timers goes by milliseconds."""
 PATIENCE: Final = 5
 """So many looks a worker that has more leaves a connection to one that has fewer: it may be at work, or held up."""
+ABSENT: Final = 10
+ABSENT_SECONDS: Final = 0.1
+"""After so many times in vain nobody waits for so long, unless that number changes: somebody hangs, or was stopped."""
 RETRY_SECONDS: Final = 1.0
 """So long nothing is accepted after the system could not, for want of files or memory."""
 LEEWAY: Final = 8
@@ -29,7 +33,8 @@ Protocols = Callable[[], asyncio.Protocol]
 class Seats:
     """How many connections each of up to `count` workers has, in memory that processes share after a fork.
 
-    Each worker writes its own number, and nobody waits for anybody: what others read is some microseconds old.
+    A worker writes its own number, its parent that it has ended, and nobody waits for anybody: what others read is some
+    microseconds old.
     """
 
     def __init__(self, count: int) -> None:
@@ -69,13 +74,13 @@ class Acceptor:
         self._short_ends: deque[float] = deque(maxlen=HURRY)
         self._coming: set[asyncio.Task[object]] = set()
         self._looks = 0
+        self._passed, self._times, self._absent_until = _NOBODY, 0, 0.0
         self._later: asyncio.TimerHandle | None = None
         self._log = structlog.get_logger("lamella.web")
 
     def start(self) -> None:
         """Accept from now on."""
         self._listener.settimeout(0.0)
-        self._note()
         self._watch()
 
     def lost(self, seconds: float) -> None:
@@ -100,6 +105,11 @@ class Acceptor:
     async def wait_closed(self) -> None:
         """There is nothing to wait for."""
 
+    async def settle(self) -> None:
+        """Returns once those that were accepted are connections, whom the end of the server can be told."""
+        if self._coming:
+            await asyncio.wait(self._coming)
+
     def _note(self) -> None:
         """Tells the others how many connections this worker has."""
         if self._seat is not None:
@@ -107,6 +117,7 @@ class Acceptor:
 
     def _watch(self) -> None:
         self._looks, self._later = 0, None
+        self._note()
         self._loop.add_reader(self._listener, self._accept)
 
     def _look_away(self, seconds: float, then: Callable[[], None]) -> None:
@@ -115,7 +126,7 @@ class Acceptor:
         self._later = self._loop.call_later(seconds, then)
 
     def _accept(self) -> None:
-        if not self._is_ours() and self._looks < PATIENCE:
+        if self._looks < PATIENCE and not self._is_ours():
             self._looks += 1
             self._look_away(LOOK_AGAIN_SECONDS, self._accept)
             return
@@ -125,9 +136,12 @@ class Acceptor:
             pass
         except OSError as error:
             self._log.error("cannot_accept", reason=str(error))
+            if self._seat is not None:
+                self._seats.leave(self._seat)
             self._look_away(RETRY_SECONDS, self._watch)
             return
         else:
+            self._learn()
             self._take(connection)
         if self._later is not None:
             self._watch()
@@ -136,7 +150,16 @@ class Acceptor:
         if self._seat is None or self._is_in_a_hurry():
             return True
         fewest = self._seats.fewest_of_others(self._seat)
-        return self._count <= fewest + fewest // LEEWAY
+        is_absent = fewest == self._passed and self._times >= ABSENT and self._loop.time() < self._absent_until
+        return is_absent or self._count <= fewest + fewest // LEEWAY
+
+    def _learn(self) -> None:
+        """Counts how often one with the same number of connections was waited for in vain."""
+        if self._seat is None or self._looks < PATIENCE:
+            return
+        fewest = self._seats.fewest_of_others(self._seat)
+        self._times = self._times + 1 if fewest == self._passed else 1
+        self._passed, self._absent_until = fewest, self._loop.time() + ABSENT_SECONDS
 
     def _is_in_a_hurry(self) -> bool:
         return len(self._short_ends) == HURRY and self._loop.time() - self._short_ends[0] < SHORT_SECONDS
@@ -146,12 +169,13 @@ class Acceptor:
         self._note()
         task: asyncio.Task[object] = self._loop.create_task(self._loop.connect_accepted_socket(self._make, connection))
         self._coming.add(task)
-        task.add_done_callback(self._taken)
+        task.add_done_callback(partial(self._taken, connection))
 
-    def _taken(self, task: "asyncio.Task[object]") -> None:
+    def _taken(self, connection: socket.socket, task: "asyncio.Task[object]") -> None:
         self._coming.discard(task)
         error = None if task.cancelled() else task.exception()
         if error is not None:
             self._log.warning("connection_failed", reason=str(error))
         if error is not None or task.cancelled():
+            connection.close()
             self.lost(0.0)

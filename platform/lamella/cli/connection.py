@@ -71,6 +71,7 @@ class Connection(HttpToolsProtocol):
     _early = b""
     _is_last = False
     _is_declined = False
+    _is_begun = False
     _given: Headers | None = None
     _lines = b""
     _unheard = 0
@@ -92,7 +93,7 @@ class Connection(HttpToolsProtocol):
             self._early += data
             self.flow.pause_reading()
             return
-        is_between = self._is_idle and not self._unheard and not self._is_body_due
+        is_between = self._is_idle and not self._is_begun
         if is_between and self._repeats(data):
             return
         self._unset_keepalive_if_required()
@@ -136,6 +137,11 @@ class Connection(HttpToolsProtocol):
         else:
             self._is_last = True
 
+    def on_message_begin(self) -> None:
+        """The first byte of a head has come: what comes next is not the beginning of one."""
+        self._is_begun = True
+        super().on_message_begin()
+
     def on_headers_complete(self) -> None:
         """A head is complete."""
         self._heard()
@@ -151,7 +157,7 @@ class Connection(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """A request is complete."""
         self._heard()
-        self._is_body_due = False
+        self._is_body_due = self._is_begun = False
         self._stop_waiting()
         if self._is_over:
             self.transport.close()
@@ -171,6 +177,7 @@ class Connection(HttpToolsProtocol):
         if head is None or len(data) != end + head.length:
             return False
         self._unset_keepalive_if_required()
+        self._heard()
         self._unparsed = data
 
         def say(said: Said | None) -> None:
@@ -180,7 +187,7 @@ class Connection(HttpToolsProtocol):
                 self._decline(data)
             else:
                 self._unparsed = None
-                self._send(front, said, is_last=self._is_last)
+                self._send(front, said, is_last=self._is_last and not self._early)
                 self._go_on()
 
         if not front.offer(head, data[end:], say):
@@ -192,8 +199,6 @@ class Connection(HttpToolsProtocol):
         self._unparsed, self._is_declined = None, True
         self._unheard += len(data)
         self._parse(data)
-        if self._is_last:
-            self.cycle.keep_alive = False
         self._go_on()
 
     def _go_on(self) -> None:
@@ -201,6 +206,8 @@ class Connection(HttpToolsProtocol):
         early, self._early = self._early, b""
         if early:
             self.data_received(early)
+        if self._is_last and not self.transport.is_closing():
+            self.shutdown()
 
     def _remember(self, data: bytes) -> None:
         """Remembers the head that was parsed, where it and its body are all that there was to parse."""

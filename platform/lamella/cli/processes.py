@@ -120,6 +120,7 @@ class _Loop(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, listener: socket.socket, seats: Seats, seat: int | None) -> None:
         super().__init__(config)
         self._listener, self._seats, self._seat = listener, seats, seat
+        self._acceptor: Acceptor | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve what comes from now on."""
@@ -131,8 +132,16 @@ class _Loop(uvicorn.Server):
             return made
 
         acceptor = Acceptor(self._listener, self._seats, self._seat, make)
+        self._acceptor = acceptor
         self.servers = [acceptor]  # type: ignore[list-item] # it has what is asked of one: close and wait_closed
         acceptor.start()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn's, once nobody is on the way who would not hear of it."""
+        if self._acceptor is not None:
+            self._acceptor.close()
+            await self._acceptor.settle()
+        await super().shutdown(sockets)
 
 
 class Worker(UvicornWorker):  # type: ignore[misc] # as above

@@ -81,8 +81,8 @@ def answers_in(sent: bytes) -> list[tuple[int, HTTPMessage, bytes]]:
     return found
 
 
-def connect(stand) -> tuple[Connection, Client]:
-    config = Config(stand.front, ws="none", log_config=None, proxy_headers=False, lifespan="off")
+def connect(stand, **settings: object) -> tuple[Connection, Client]:
+    config = Config(stand.front, ws="none", log_config=None, proxy_headers=False, lifespan="off", **settings)
     config.load()
     connection, client = Connection(config, ServerState(), {}, _loop=asyncio.get_running_loop()), Client()
     connection.connection_made(client)
@@ -468,6 +468,116 @@ def test_what_another_route_was_asked_is_not_taken_for_a_list(stand, is_declined
         return [status for status, _, _ in await client.answers(5)]
 
     assert asyncio.run(run()) == [200, 200, 200, 400, 400]
+
+
+def test_the_rest_of_a_head_is_no_head(stand):
+    """Of a request that came behind another one, cut within its head: its end says nothing of its beginning."""
+
+    async def say(*pieces: bytes) -> list[int]:
+        connection, client = connect(stand)
+        for count, piece in enumerate(pieces, 1):
+            connection.data_received(piece)
+            await client.answers(count)
+        return [status for status, _, _ in answers_in(client.sent)]
+
+    async def run() -> None:
+        good = request(stand)
+        bad = good.replace(b"Bearer lam_", b"Bearer lam_x")
+        cut, cut_bad = good.index(b"Content-Length"), bad.index(b"Content-Length")
+        assert await say(good + good[:cut], good[cut:]) == [200, 200]
+        assert await say(good + bad[:cut_bad], bad[cut_bad:], good) == [200, 401, 200]
+
+    stand.are_heads_known = False
+    asyncio.run(run())
+
+
+def test_nobody_else_is_answered_by_a_head_that_hid_in_another(stand):
+    hidden = b"GET /v1/anything HTTP/1.1\r\nHost: a\r\n\r\n"
+
+    async def run() -> None:
+        good = request(stand)
+        ahead = good[: good.index(b"Host")] + good[good.index(b"Content-Type") : -len(WHO) - 2] + b"X-A: "
+        connection, client = connect(stand)
+        connection.data_received(good + ahead)
+        await client.answers(1)
+        connection.data_received(hidden + WHO)
+        await asyncio.sleep(0.1)
+        other, its_client = connect(stand)
+        other.data_received(hidden)
+        ((status, _, _),) = await its_client.answers(1)
+        assert status == 404
+
+    asyncio.run(run())
+    assert stand.front.known(hidden) is None
+
+
+def test_a_known_request_within_the_head_of_another_is_a_part_of_it(stand):
+    async def run() -> list[int]:
+        connection, client = connect(stand)
+        good = request(stand)
+        connection.data_received(good)
+        await client.answers(1)
+        connection.data_received(good + b"POST /v1/events HTTP/1.1\r\nX-Foo: ")
+        await client.answers(2)
+        connection.data_received(good)
+        return [status for status, _, _ in await client.answers(3)]
+
+    assert asyncio.run(run()) == [200, 200, 400]
+    assert stand.at_once == 2
+
+
+def test_a_head_in_pieces_has_its_time_however_long_known_ones_came_before(stand):
+    async def run() -> bool:
+        connection, client = connect(stand, timeout_keep_alive=1)
+        for count in range(1, 5):
+            connection.data_received(request(stand))
+            await client.answers(count)
+            await asyncio.sleep(0.4)
+        connection.data_received(request(stand)[:20])
+        await asyncio.sleep(0.05)
+        return client.is_closed
+
+    assert not asyncio.run(run())
+
+
+def test_nothing_is_closed_for_its_silence_while_a_list_is_made(stand):
+    async def run() -> None:
+        connection, client = connect(stand)
+        for count in (1, 2):
+            connection.data_received(request(stand))
+            assert connection.timeout_keep_alive_task is None
+            await client.answers(count)
+            assert connection.timeout_keep_alive_task is not None
+        connection.connection_lost(None)
+
+    asyncio.run(run())
+
+
+def test_who_sends_on_while_a_list_is_made_is_read_no_further(stand):
+    async def run() -> None:
+        connection, client = connect(stand)
+        connection.data_received(request(stand))
+        connection.data_received(request(stand))
+        assert client.is_paused
+        await client.answers(2)
+        assert not client.is_paused
+
+    asyncio.run(run())
+
+
+def test_a_server_that_ends_answers_also_what_came_meanwhile(stand):
+    async def run() -> tuple[Client, Sequence[tuple[int, HTTPMessage, bytes]]]:
+        connection, client = connect(stand)
+        connection.data_received(request(stand))
+        connection.data_received(request(stand))
+        connection.shutdown()
+        return client, await client.answers(2)
+
+    client, found = asyncio.run(run())
+    assert [status for status, _, _ in found] == [200, 200]
+    assert found[-1][1]["connection"] == "close"
+    assert client.is_closed
+    assert stand.at_once == 2
 
 
 def test_a_piece_without_an_end_is_no_head(stand):

@@ -9,7 +9,17 @@ from typing import Any
 import pytest
 import uvloop
 
-from lamella.cli.acceptor import LOOK_AGAIN_SECONDS, PATIENCE, RETRY_SECONDS, SHORT_SECONDS, Acceptor, Seats
+from lamella.cli.acceptor import (
+    ABSENT,
+    HURRY,
+    LEEWAY,
+    LOOK_AGAIN_SECONDS,
+    PATIENCE,
+    RETRY_SECONDS,
+    SHORT_SECONDS,
+    Acceptor,
+    Seats,
+)
 
 LONGEST_SECONDS = 10
 
@@ -120,6 +130,97 @@ def test_nobody_waits_long_for_one_that_does_not_come(seat: int | None) -> None:
         await hall.connect(5)
         assert hall.counts == [5]
         assert loop.time() - began < LONGEST_SECONDS
+
+    held(run)
+
+
+@pytest.fixture
+def looks_away(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How often somebody left a connection to others, as the seconds for which."""
+    seen: list[float] = []
+    look_away = Acceptor._look_away
+
+    def seeing(self: Acceptor, seconds: float, then: Callable[[], None]) -> None:
+        seen.append(seconds)
+        look_away(self, seconds, then)
+
+    monkeypatch.setattr(Acceptor, "_look_away", seeing)
+    return seen
+
+
+def test_who_hangs_is_waited_for_some_times_and_again_later_or_when_the_number_has_changed(
+    looks_away: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lamella.cli.acceptor.ABSENT_SECONDS", LONGEST_SECONDS)
+
+    async def run(hall: Hall) -> None:
+        hall.come(0)
+        hall.seats.note(1, 0)
+        await hall.connect(ABSENT + 10)
+        assert len(looks_away) == ABSENT * PATIENCE
+        hall.seats.note(1, 1)
+        await hall.connect(1)
+        assert len(looks_away) == (ABSENT + 1) * PATIENCE
+        hall.seats.note(1, 0)
+        monkeypatch.setattr("lamella.cli.acceptor.ABSENT_SECONDS", 0.0)
+        await hall.connect(ABSENT + 2)
+        assert len(looks_away) == (2 * ABSENT + 3) * PATIENCE
+
+    held(run)
+
+
+def test_where_each_connection_brings_one_request_nothing_is_left_to_others(looks_away: list[float]) -> None:
+    async def run(hall: Hall) -> None:
+        worker = hall.come(0)
+        for _ in range(HURRY):
+            worker.acceptor._count += 1
+            worker.acceptor.lost(SHORT_SECONDS / 2)
+        hall.seats.note(1, 0)
+        await hall.connect(3)
+        assert not looks_away
+
+    held(run)
+
+
+def test_one_more_of_many_is_not_left_to_others(looks_away: list[float]) -> None:
+    async def run(hall: Hall) -> None:
+        hall.come(0)
+        hall.seats.note(1, LEEWAY)
+        await hall.connect(LEEWAY + 2)
+        assert not looks_away
+        await hall.connect(1)
+        assert len(looks_away) == PATIENCE
+
+    held(run)
+
+
+def test_a_connection_that_fails_is_not_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    def fail() -> asyncio.Protocol:
+        raise ZeroDivisionError
+
+    async def run(hall: Hall) -> None:
+        acceptor = Acceptor(hall.listener.dup(), hall.seats, 0, fail)
+        acceptor.start()
+        _, writer = await asyncio.open_connection(*hall.listener.getsockname())
+        hall.clients.append(writer)
+        await until(lambda: "connection_failed" in capsys.readouterr().out)
+        assert hall.seats.fewest_of_others(1) == 0
+        acceptor.close()
+
+    held(run)
+
+
+def test_those_that_were_accepted_are_connections_once_it_has_settled() -> None:
+    async def run(hall: Hall) -> None:
+        worker = hall.come(0)
+        for _ in range(20):
+            _, writer = await asyncio.open_connection(*hall.listener.getsockname())
+            hall.clients.append(writer)
+        await until(lambda: hall.seats.fewest_of_others(1) > 0)
+        accepted = hall.seats.fewest_of_others(1)
+        worker.acceptor.close()
+        await worker.acceptor.settle()
+        assert len(worker.connections) == accepted
 
     held(run)
 

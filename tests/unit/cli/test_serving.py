@@ -94,6 +94,14 @@ def test_only_workers_that_were_not_told_to_end_are_replaced_with_pauses(is_told
     assert parent.pauses.are_over(time.monotonic()) == is_told
 
 
+def test_who_has_ended_is_left_no_connections() -> None:
+    parent = SimpleNamespace(pauses=processes.Pauses(), seats=Seats(2))
+    parent.seats.note(1, 3)
+    settled = processes.Server(Settings(), serving.create).cfg.child_exit
+    settled(parent, SimpleNamespace(pid=7, began=time.monotonic(), is_told=True, seat=1))
+    assert parent.seats.fewest_of_others(0) > 3
+
+
 def test_what_a_worker_said_of_itself_ends_with_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("gauge_livemin_17.db", "gauge_livemin_18.db", "counter_17.db"):
         (tmp_path / name).touch()
