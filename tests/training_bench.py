@@ -1,6 +1,6 @@
 """What trainings need, in memory: a trainer that tells what it is told to, and everything around it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -44,6 +44,7 @@ class FakeTrainer:
     def __init__(self, models: MemoryModelCatalogue) -> None:
         self.models = models
         self.tells: list[tuple[float, str]] = [(0.5, "half")]
+        self.on_begin: Callable[[], object] = lambda: None
         self.error: BaseException | None = None
         self.log: TrainingLog | Ratings = LOG
         self.trained = 0
@@ -73,6 +74,7 @@ class FakeTrainer:
         assert log is self.log
         assert [item.key for item in items] == ["i"]
         self.trained += 1
+        self.on_begin()
         for share, message in self.tells:
             progress(share, message)
         if self.error is not None:
@@ -99,6 +101,23 @@ class WatchedRuns(MemoryTrainingRuns):
             raise StoreUnavailable("the store is away")
         self.states.append((run.status, run.progress, run.message))
         super().put(run)
+
+    def move(
+        self,
+        run_id: str,
+        status: str,
+        message: str,
+        *,
+        of: Collection[str],
+        progress: float | None = None,
+        reference: str | None = None,
+    ) -> TrainingRun | None:
+        if message in self.refused:
+            raise StoreUnavailable("the store is away")
+        moved = super().move(run_id, status, message, of=of, progress=progress, reference=reference)
+        if moved is not None:
+            self.states.append((moved.status, moved.progress, moved.message))
+        return moved
 
 
 class Bench:

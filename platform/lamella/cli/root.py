@@ -30,6 +30,7 @@ COMMANDS: Final = {
     "settings": "lamella.cli.settings:settings",
     "simulate": "lamella.cli.simulate:simulate",
     "train": "lamella.cli.train:train",
+    "trainings": "lamella.cli.trainings:trainings",
     "units": "lamella.cli.units:units",
     "up": "lamella.cli.up:up",
     "web": "lamella.cli.web:web",

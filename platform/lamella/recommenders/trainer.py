@@ -21,6 +21,7 @@ from lamella.services.ratings_ports import Ratings
 from lamella.services.staging import Stage
 
 _FITTING_SHARE: Final = 0.95
+_MEASURED_SHARE: Final = 0.99
 _SOURCE: Final = ("file", "goal", "split", "items", "users")
 _SPLITS: Final[Mapping[str, str]] = {"rating": Split.RANDOM.value, "choice": Split.LAST.value}
 """How a ratings file is split where the source does not say, by goal."""
@@ -89,6 +90,7 @@ class KerasTrainer:
             metrics=_measured(fitted.factors, dataset, seed=run.seed, predicts=kind.needs_log) if log else {},
             stamp=_stamp(run, log, dataset),
         )
+        progress(_MEASURED_SHARE, "publishing")
         return self._registry.publish(trained, name=run.name, at=at, stage=Stage.CANDIDATE)
 
 

@@ -1,7 +1,7 @@
 """What the use cases need of items, models, trainings and the queue of the workers, as protocols."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -262,8 +262,8 @@ class TrainingRun:
 
     `source` names a ratings file and how to read it, or, as {"upload": id}, weights that were uploaded; it is empty
     where the record is the source. `stage` is live or candidate: where its version is to stand.
-    `status` is queued, running, done or failed; `message` is the newest line for people (epoch, loss, time left, or
-    why it failed); `reference` is the version that it published.
+    `status` is queued, running, cancelling, cancelled, done or failed; `message` is the newest line for people (epoch,
+    loss, time left, or why it failed); `reference` is the version that it published.
     """
 
     id: str
@@ -285,7 +285,24 @@ class TrainingRuns(Protocol):
     """The trainings that were asked for."""
 
     def put(self, run: TrainingRun) -> None:
-        """Insert or replace by id."""
+        """Insert or replace by id, whatever its status was: for a run that nobody else moves yet."""
+        ...
+
+    def move(
+        self,
+        run_id: str,
+        status: str,
+        message: str,
+        *,
+        of: Collection[str],
+        progress: float | None = None,
+        reference: str | None = None,
+    ) -> TrainingRun | None:
+        """The run in its new status, where its status was one of `of`; else None, and nothing changes.
+
+        One step: of several at once that would move it from the same status, one does. Without a `progress` that
+        stays.
+        """
         ...
 
     def find(self, run_id: str) -> TrainingRun | None:

@@ -1,8 +1,8 @@
-"""The life of a training: asked for, queued, carried out by a worker, published or failed."""
+"""The life of a training: asked for, queued, carried out by a worker, published, failed or cancelled."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Protocol
 
@@ -25,8 +25,10 @@ from lamella.services.staging import Stage, Staging
 
 QUEUED: Final = "queued"
 RUNNING: Final = "running"
+CANCELLING: Final = "cancelling"
 DONE: Final = "done"
 FAILED: Final = "failed"
+CANCELLED: Final = "cancelled"
 STAGES: Final = (Stage.LIVE.value, Stage.CANDIDATE.value)
 """Where a training may put its version."""
 UPLOAD: Final = "upload"
@@ -35,6 +37,13 @@ UPLOAD: Final = "upload"
 PUBLISHING: Final = 0.9
 """The progress with which a builder begins to publish."""
 
+_ENDED_FROM: Final[Mapping[str, Collection[str]]] = {
+    DONE: (QUEUED, RUNNING, CANCELLING, FAILED, CANCELLED),
+    FAILED: (QUEUED, RUNNING),
+    CANCELLED: (QUEUED, RUNNING, CANCELLING),
+}
+"""What a run may have been before it ended so: one whose version is published is done, whatever else happened."""
+_STOPPED: Final = "cancelled; nothing was published"
 _PULSE_SECONDS: Final = 0.5
 _MOST_SEED: Final = 2**31 - 1
 
@@ -126,33 +135,60 @@ class Training:
         self._staging, self._builder, self._ratings = staging, builder, ratings
 
     def carry_out(self, run_id: str, *, watch: Progress | None = None) -> TrainingRun:
-        """The run as it ended: done with its version's reference, or failed with one sentence.
+        """The run as it ended: done with its version's reference, failed with one sentence, or cancelled.
 
-        Safe to repeat: a run that is done stays as it is, and one whose version was published before its worker died
-        takes that version, and puts it where it is to stand. A failed upload stays as it is too: its files are gone.
-        Progress is stored about twice a second, and told to `watch` each time. Raises NotFound for an unknown run, and
-        where the store is away; an error outside the LamellaError tree fails the run and goes on to the caller.
+        Safe to repeat: a run that is done or cancelled stays as it is, and one whose version was published before its
+        worker died takes that version, and puts it where it is to stand. A failed upload stays as it is too: its files
+        are gone. Progress is stored about twice a second, and told to `watch` each time; a run that is to be cancelled
+        stops there. Raises NotFound for an unknown run, and where the store is away; an error outside the LamellaError
+        tree fails the run and goes on to the caller, and so does an interrupt of the keyboard, which cancels it.
         """
         run = self._runs.find(run_id)
         if run is None:
             raise NotFound("training", run_id, next_step="`lamella train KIND` starts one")
-        if run.status == DONE:
+        if run.status in (DONE, CANCELLED):
             return run
+        try:
+            return self._go_on(run, watch)
+        except KeyboardInterrupt:
+            self._interrupt(run)
+            raise
+
+    def _go_on(self, run: TrainingRun, watch: Progress | None) -> TrainingRun:
         published = self._published(run)
         if published is not None:
             return self._settle(run, published)
+        if run.status == CANCELLING:
+            return self._end(run, CANCELLED, _STOPPED)
         if run.status == FAILED and UPLOAD in run.source:
             return run
-        run = replace(run, status=RUNNING, progress=0.0, message=_reading(run), reference=None)
-        self._runs.put(run)
+        started = self._runs.move(run.id, RUNNING, _reading(run), of=(run.status,), progress=0.0)
+        if started is None:
+            # Since it was looked at it was cancelled, or another worker moved it.
+            return self.carry_out(run.id, watch=watch)
+        return self._try(started, watch)
+
+    def _try(self, run: TrainingRun, watch: Progress | None) -> TrainingRun:
         try:
             version = self._make(run, _Pulse(self._runs, run, self._monotonic, watch).tell)
+        except _Cancelled:
+            return self._end(run, CANCELLED, _STOPPED)
         except LamellaError as error:
-            return self._end(run, FAILED, str(error))
+            return self._fail(run, str(error))
+        except KeyboardInterrupt:
+            raise
         except BaseException as error:
-            self._end(run, FAILED, f"unexpected {type(error).__name__}: {error}; the worker's log has the rest")
+            self._fail(run, f"unexpected {type(error).__name__}: {error}; the worker's log has the rest")
             raise
         return self._settle(run, version)
+
+    def _interrupt(self, run: TrainingRun) -> None:
+        """Ends a run that was interrupted: done where it had published already."""
+        published = self._published(run)
+        if published is not None:
+            self._settle(run, published)
+        else:
+            self._end(run, CANCELLED, "cancelled: interrupted at the keyboard; nothing was published")
 
     def _make(self, run: TrainingRun, progress: Progress) -> ModelVersion:
         """The published version: of what was uploaded, or trained."""
@@ -186,13 +222,17 @@ class Training:
         return next((each for each in self._models.all() if each.stamp.get("run") == run.id), None)
 
     def _end(self, run: TrainingRun, status: str, message: str, *, reference: str | None = None) -> TrainingRun:
-        current = self._runs.find(run.id) or run
-        progress = 1.0 if status == DONE else current.progress
-        ended = replace(current, status=status, progress=progress, message=message, reference=reference)
-        self._runs.put(ended)
+        progress = 1.0 if status == DONE else None
+        came_from = _ENDED_FROM[status]
+        ended = self._runs.move(run.id, status, message, of=came_from, progress=progress, reference=reference)
         if self._builder is not None and UPLOAD in run.source:
             self._builder.discard(str(run.source[UPLOAD]))
-        return ended
+        return ended or self._runs.find(run.id) or run
+
+    def _fail(self, run: TrainingRun, message: str) -> TrainingRun:
+        """The run as failed, or as cancelled where that was asked for: its task may come back, and is not to train."""
+        ended = self._end(run, FAILED, message)
+        return self._end(run, CANCELLED, f"cancelled; before that: {message}") if ended.status == CANCELLING else ended
 
 
 def queue_training(
@@ -208,7 +248,7 @@ def queue_training(
     try:
         tasks.train(run.id)
     except LamellaError as error:
-        runs.put(replace(run, status=FAILED, message=f"not queued: {error}"))
+        runs.move(run.id, FAILED, f"not queued: {error}", of=(QUEUED,))
         raise
     return run
 
@@ -254,8 +294,15 @@ def _reading(run: TrainingRun) -> str:
     return f"reading {run.source['file']}" if run.source else "reading the record"
 
 
+class _Cancelled(Exception):
+    """Somebody wants the run stopped."""
+
+
 class _Pulse:
-    """Stores the progress of a run about twice a second; a store that is away for a moment costs a line, no more."""
+    """Stores the progress of a run about twice a second; a store that is away for a moment costs a line, no more.
+
+    Raises _Cancelled there once the run is to be cancelled.
+    """
 
     def __init__(
         self, runs: TrainingRuns, run: TrainingRun, monotonic: Callable[[], float], watch: Progress | None
@@ -271,6 +318,11 @@ class _Pulse:
         if self._watch is not None:
             self._watch(share, message)
         try:
-            self._runs.put(replace(self._run, progress=min(max(share, 0.0), 1.0), message=message))
+            share = min(max(share, 0.0), 1.0)
+            if self._runs.move(self._run.id, RUNNING, message, of=(RUNNING,), progress=share) is not None:
+                return
+            run = self._runs.find(self._run.id)
         except Unavailable:
             return
+        if run is not None and run.status in (CANCELLING, CANCELLED):
+            raise _Cancelled

@@ -1,7 +1,7 @@
 """Uploaded models: checked, kept, and queued for a worker that builds and publishes them."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
@@ -9,7 +9,7 @@ from lamella.errors import LamellaError
 from lamella.experiments.model import Json
 from lamella.services.model_ports import ModelVersion, TaskQueue, TrainingRun, TrainingRuns
 from lamella.services.staging import Stage
-from lamella.services.training import FAILED, QUEUED, RUNNING, UPLOAD
+from lamella.services.training import CANCELLING, FAILED, QUEUED, RUNNING, UPLOAD
 
 _LONGEST_WAIT: Final = timedelta(days=1)
 
@@ -99,7 +99,7 @@ def queue_upload(
         tasks.train(run.id)
     except LamellaError as error:
         uploads.discard(str(run.source[UPLOAD]))
-        runs.put(replace(run, status=FAILED, message=f"not queued: {error}"))
+        runs.move(run.id, FAILED, f"not queued: {error}", of=(QUEUED,))
         raise
     return run
 
@@ -112,6 +112,8 @@ def sweep_uploads(uploads: UploadStore, runs: TrainingRuns, *, now: datetime) ->
 
     def is_awaited(key: str) -> bool:
         run = runs.find(key)
-        return run is not None and run.status in (QUEUED, RUNNING) and now - run.requested_at < _LONGEST_WAIT
+        return (
+            run is not None and run.status in (QUEUED, RUNNING, CANCELLING) and now - run.requested_at < _LONGEST_WAIT
+        )
 
     return uploads.sweep(is_awaited)

@@ -4,7 +4,8 @@ The record (journal, facts, analysis, training data) is one `MemoryRecord`, in `
 that answer are in `lamella.testing.recommender`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -144,10 +145,31 @@ class MemoryTrainingRuns:
 
     def __init__(self) -> None:
         self._runs: dict[str, TrainingRun] = {}
+        self._lock = threading.Lock()
 
     def put(self, run: TrainingRun) -> None:
         """Inserts or replaces by id."""
         self._runs[run.id] = run
+
+    def move(
+        self,
+        run_id: str,
+        status: str,
+        message: str,
+        *,
+        of: Collection[str],
+        progress: float | None = None,
+        reference: str | None = None,
+    ) -> TrainingRun | None:
+        """The run in its new status, where its status was one of `of`; else None."""
+        with self._lock:
+            run = self._runs.get(run_id)
+            if run is None or run.status not in of:
+                return None
+            share = run.progress if progress is None else progress
+            moved = replace(run, status=status, message=message, progress=share, reference=reference)
+            self._runs[run_id] = moved
+            return moved
 
     def find(self, run_id: str) -> TrainingRun | None:
         """The run, or None."""

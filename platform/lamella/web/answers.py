@@ -319,6 +319,7 @@ ANSWERS: Final[Mapping[str, type[BaseModel]]] = {
     **dict.fromkeys(("history.show_proposal", "history.approve_proposal", "history.reject_proposal"), ProposalAnswer),
     **dict.fromkeys(("webhooks.create_webhook", "webhooks.show_webhook", "webhooks.update_webhook"), WebhookAnswer),
     **dict.fromkeys(("models.request_training", "models.show_training", "uploads.upload_model"), TrainingAnswer),
+    "models.cancel_training": TrainingAnswer,
     "layers.show_availability": AvailabilityAnswer,
     "layers.list_layers": _page("layers", LayerAnswer),
     "layers.list_parameters": _page("parameters", ParameterAnswer),

@@ -22,10 +22,11 @@ _QUESTION: Final = "configuration.explain_body"
 """The POST that changes nothing: it asks what may be too long for an address."""
 _LOG_IN: Final = "pages.login_with_key"
 _LOG_OUT: Final = "pages.logout"
+_OF_PAGES: Final = (_LOG_IN, _LOG_OUT, "pages.cancel_training")
 
 
 def install_auditing(app: Flask, audit: AuditLog, clock: Clock) -> None:
-    """Audits each POST, PUT, PATCH and DELETE of the admin API, and each log-in and log-out of the pages."""
+    """Audits each POST, PUT, PATCH and DELETE of the admin API, and each log-in, log-out and cancel of the pages."""
 
     @app.before_request
     def begin() -> None:
@@ -52,7 +53,7 @@ def install_auditing(app: Flask, audit: AuditLog, clock: Clock) -> None:
 def _is_audited() -> bool:
     if request.method not in WRITES or request.url_rule is None or request.endpoint == _QUESTION:
         return False
-    return request.path.startswith(ADMIN) or request.endpoint in (_LOG_IN, _LOG_OUT)
+    return request.path.startswith(ADMIN) or request.endpoint in _OF_PAGES
 
 
 def _path() -> str:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from flask import Flask, g, request, session
 
 from lamella.errors import Forbidden, Unauthenticated
-from lamella.services.keys import COLLECTOR, Keys, digest_of, require
+from lamella.services.keys import COLLECTOR, Keys, digest_of, reaches, require
 from lamella.services.ports import Principal
 
 P = ParamSpec("P")
@@ -23,6 +23,9 @@ ADMIN: Final = "/v1/admin"
 
 PUBLIC: Final = "public"
 PAGES: Final = "pages"
+FORMS: Final = "forms"
+FORMS_ROLE: Final = "experimenter"
+"""Who may send the pages' forms that change something."""
 _ATTRIBUTE: Final = "lamella_access"
 _SCOPE: Final = "lamella_scope"
 _IN_QUERY: Final = "lamella_key_in_query"
@@ -50,6 +53,9 @@ def needs(
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """A decorator that lets callers of this role or higher in; PUBLIC asks for no key, PAGES for a log-in.
 
+    FORMS asks for the log-in of an experimenter, also where the pages are open to everybody: another site could send
+    the form there, and has no session.
+
     In the admin API and on pages, `scope` holds a key that is limited to some projects to those. With `is_key_in_query`
     the key of a collector, who can only send events, may also stand in the query as `key`: a beacon has no headers.
     """
@@ -64,7 +70,7 @@ def needs(
 
 
 def access_of(app: Flask, endpoint: str) -> str | None:
-    """What the endpoint asks for: PUBLIC, PAGES or a role; None where its view says nothing."""
+    """What the endpoint asks for: PUBLIC, PAGES, FORMS or a role; None where its view says nothing."""
     if endpoint in _FRAMEWORK_ROUTES:
         return PUBLIC
     found: str | None = getattr(app.view_functions[endpoint], _ATTRIBUTE, None)
@@ -91,12 +97,15 @@ def install_auth(app: Flask, keys: Keys, *, host: str) -> None:
         if wanted == PAGES:
             is_open = bound_to_loopback and is_loopback(_called_name())
             g.principal = _EVERYBODY if is_open else _session_holder(keys)
+        elif wanted == FORMS:
+            g.principal = _session_holder(keys)
+            require(g.principal, FORMS_ROLE)
         else:
             has_query_key = "Authorization" not in request.headers and "key" in request.args
             is_collecting = has_query_key and getattr(view, _IN_QUERY, False)
             g.principal = _collector(keys) if is_collecting else keys.verify(_sent_key())
             require(g.principal, wanted)
-        if wanted == PAGES or request.path.startswith(ADMIN):
+        if wanted in (PAGES, FORMS) or request.path.startswith(ADMIN):
             scope: Scope = getattr(view, _SCOPE, whole_installation)
             scope(g.principal, request.view_args or {})
 
@@ -119,6 +128,15 @@ def log_in(keys: Keys, key: str) -> None:
     session.permanent = True
     session["name"], session["role"] = holder.name, holder.role
     session["digest"] = digest_of(key).hex()
+
+
+def may_send_forms(keys: Keys) -> bool:
+    """Whether who looks at the page may send its forms that concern the whole installation."""
+    try:
+        holder = _session_holder(keys)
+    except (Unauthenticated, Forbidden):
+        return False
+    return reaches(holder.role, FORMS_ROLE) and holder.projects is None
 
 
 def is_loopback(host: str) -> bool:

@@ -39,6 +39,17 @@ def test_every_route_of_the_admin_api_that_shows_something_has_a_model(lab):
     assert shown <= named | {each for each in shown if each.startswith("reports.")}, shown - named
 
 
+def test_a_cancelled_training_is_what_the_document_says(lab):
+    run = lab.call("POST", "/v1/admin/trainings", json={"kind": "mf", "name": "mf"}).json
+    spec = lab.client().get("/openapi.json").json
+    responses = spec["paths"]["/v1/admin/trainings/{run_id}/cancel"]["post"]["responses"]
+    answer = lab.call("POST", f"/v1/admin/trainings/{run['id']}/cancel")
+    schema = responses["200"]["content"]["application/json"]["schema"]
+    assert schema == {"$ref": "#/components/schemas/TrainingAnswer"}
+    Draft202012Validator({**schema, "components": spec["components"]}).validate(answer.json)
+    assert set(responses) == {"200", "401", "403", "404", "409", "503"}
+
+
 def test_what_is_answered_is_what_the_document_says(lab):
     filled = {"key": "ranking-mf", **busy(lab)}
     keys = {"layers": "ranking", "parameters": "slate.size", "domains": "feed", "holdouts": "calm", "metrics": "ctr"}

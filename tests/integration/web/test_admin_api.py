@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -252,6 +253,41 @@ def test_a_training_of_an_unknown_kind_is_refused_and_not_stored(lab):
     assert answer.status_code == 400
     assert "there are mf" in answer.json["detail"]
     assert lab.services.trainings.all() == []
+
+
+def test_a_training_is_cancelled_at_once_or_by_its_worker_and_only_once(lab):
+    waiting = lab.call("POST", "/v1/admin/trainings", json={"kind": "mf", "name": "mf"}).json
+    path = f"/v1/admin/trainings/{waiting['id']}"
+    answer = lab.call("POST", f"{path}/cancel", role="experimenter")
+    assert (answer.status_code, answer.json["status"]) == (200, "cancelled")
+    assert lab.call("GET", path).json == answer.json
+    refused = lab.call("POST", f"{path}/cancel")
+    assert (refused.status_code, refused.json["code"]) == (409, "conflict")
+    assert "is cancelled already" in refused.json["detail"]
+    lab.services.trainings.put(replace(lab.services.trainings.find(waiting["id"]), status="running", progress=0.4))
+    for _ in range(2):
+        answer = lab.call("POST", f"{path}/cancel")
+        assert (answer.status_code, answer.json["status"], answer.json["progress"]) == (200, "cancelling", 0.4)
+    assert lab.call("POST", "/v1/admin/trainings/nothing/cancel").status_code == 404
+
+
+def test_a_cancel_is_for_experimenters_of_the_whole_installation_and_is_audited(lab):
+    run = lab.call("POST", "/v1/admin/trainings", json={"kind": "mf", "name": "mf"}).json
+    path = f"/v1/admin/trainings/{run['id']}/cancel"
+    key = lab.services.keys.create("team", "admin", projects=["default"])
+    assert lab.call("POST", path, role="viewer").status_code == 403
+    assert lab.client().post(path, headers={"Authorization": f"Bearer {key}"}).status_code == 403
+    assert lab.services.trainings.find(run["id"]).status == "queued"
+    first, again = (lab.call("POST", path, headers={"Idempotency-Key": "stop"}) for _ in range(2))
+    assert (first.status_code, again.status_code, again.json) == (200, 200, first.json)
+    assert again.headers["Idempotent-Replayed"] == "true"
+    rows = [row for row in lab.call("GET", "/v1/admin/audit").json["audit"] if row["path"] == path]
+    assert [(row["actor"], row["status"]) for row in rows] == [
+        ("admin", 200),
+        ("admin", 200),
+        ("team", 403),
+        ("viewer", 403),
+    ]
 
 
 def test_models_are_listed_with_their_offline_metrics(lab):

@@ -10,6 +10,7 @@ from threading import Barrier
 import numpy as np
 import pytest
 
+from lamella.errors import NotFound
 from lamella.recommenders.blobs import FolderBlobs
 from lamella.recommenders.uploads import UPLOADS
 from lamella.services.uploading import sweep_uploads
@@ -92,6 +93,15 @@ def test_another_upload_under_the_same_key_is_a_mismatch(lab, changed):
     assert uploaded(lab, key="upload-1").status_code == 202
     answer = uploaded(lab, key="upload-1", **changed)
     assert (answer.status_code, answer.json["code"]) == (422, "idempotency_mismatch")
+
+
+def test_the_files_of_an_upload_that_waits_go_when_it_is_cancelled(lab):
+    run_id = uploaded(lab).json["id"]
+    (run,) = lab.services.trainings.all()
+    assert kept_weights(lab, run) == WEIGHTS
+    assert lab.call("POST", f"/v1/admin/trainings/{run_id}/cancel").json["status"] == "cancelled"
+    with pytest.raises(NotFound):
+        kept_weights(lab, run)
 
 
 def test_a_pickle_is_refused_with_the_reason_and_leaves_nothing(lab):

@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -182,6 +183,64 @@ def test_where_the_pages_are_open_they_show_every_project(lab):
     assert "ranking-mf" in lab.client().get("/").get_data(as_text=True)
     assert lab.client().get("/experiments/ranking-mf").status_code == 200
     assert "asked" in lab.client().get("/models").get_data(as_text=True)
+
+
+def asked(lab, status="queued"):
+    """The address that cancels a training of this status."""
+    run = lab.call("POST", "/v1/admin/trainings", json={"kind": "mf", "name": "asked"}).json
+    lab.services.trainings.put(replace(lab.services.trainings.find(run["id"]), status=status))
+    return f"/trainings/{run['id']}/cancel"
+
+
+@pytest.mark.parametrize(("status", "left"), [("queued", "cancelled"), ("running", "cancelling")])
+def test_the_cancel_button_cancels_and_leaves_a_row_in_the_audit_log(guarded, status, left):
+    path, client = asked(guarded, status), guarded.client()
+    log_in(client, guarded.keys["experimenter"])
+    page = client.get("/models").get_data(as_text=True)
+    assert f'<form method="post" action="{path}"' in page
+    answer = client.post(path)
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/models")
+    page = client.get("/models").get_data(as_text=True)
+    assert f'<span class="tag {left}">{left}</span>' in page
+    assert path not in page
+    assert {"cancelled": "已取消", "cancelling": "正在取消"}[left] in client.get("/models?lang=zh").get_data(
+        as_text=True
+    )
+    row = guarded.call("GET", "/v1/admin/audit?limit=1").json["audit"][0]
+    assert (row["actor"], row["path"], row["status"]) == ("experimenter", path, 303)
+
+
+def test_a_training_that_has_ended_has_no_button_and_its_cancel_is_a_readable_409(guarded):
+    path, client = asked(guarded, "done"), guarded.client()
+    log_in(client, guarded.keys["admin"])
+    assert path not in client.get("/models").get_data(as_text=True)
+    answer = client.post(path)
+    assert (answer.status_code, answer.mimetype) == (409, "text/html")
+    assert "is done already" in answer.get_data(as_text=True)
+
+
+def test_who_may_not_start_trainings_has_no_button_and_is_refused(guarded):
+    path = asked(guarded)
+    limited = guarded.services.keys.create("team", "admin", projects=["default"])
+    for key in (guarded.keys["viewer"], limited):
+        client = guarded.client()
+        log_in(client, key)
+        assert path not in client.get("/models").get_data(as_text=True)
+        assert client.post(path).status_code == 403
+    stranger = guarded.client().post(path)
+    assert (stranger.status_code, stranger.headers["Location"]) == (303, "/login?next=/models")
+    assert [run.status for run in guarded.services.trainings.all()] == ["queued"]
+
+
+def test_pages_that_are_open_to_everybody_cancel_nothing_without_a_log_in(lab):
+    path, client = asked(lab), lab.client()
+    assert path not in client.get("/models").get_data(as_text=True)
+    assert client.post(path).status_code == 303
+    assert [run.status for run in lab.services.trainings.all()] == ["queued"]
+    log_in(client, lab.keys["experimenter"])
+    assert path in client.get("/models").get_data(as_text=True)
+    assert client.post(f"{path}?lang=zh").headers["Location"] == "/models?lang=zh"
+    assert [run.status for run in lab.services.trainings.all()] == ["cancelled"]
 
 
 @pytest.mark.parametrize(

@@ -32,10 +32,11 @@ from lamella.experiments.model import (
 from lamella.metrics.definitions import METRICS
 from lamella.services.budgeting import Budget
 from lamella.services.configuring import Configuring
+from lamella.services.model_ports import Item, TrainingRun
 from lamella.services.ports import ArmTotals, IngestReceipt
 from lamella.testing.traffic import slate
 from lamella_workers.process import Work
-from lamella_workers.tasks import advance, analyse, ingest, upkeep
+from lamella_workers.tasks import advance, analyse, ingest, train, upkeep
 
 NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 
@@ -238,6 +239,36 @@ def test_a_report_without_data_decides_nothing(settings: Settings, services: Wor
 def test_keeping_house_can_be_repeated(services: WorkerServices) -> None:
     upkeep.keep_house(services)
     upkeep.keep_house(services)
+
+
+@pytest.mark.parametrize(
+    ("status", "left", "version"),
+    [("cancelled", "cancelled", None), ("cancelling", "cancelled", None), ("queued", "done", "newest@1")],
+)
+def test_a_training_that_was_cancelled_is_not_carried_out(
+    services: WorkerServices, status: str, left: str, version: str | None
+) -> None:
+    services.trainings.put(
+        TrainingRun(
+            id="run-1",
+            kind="newest",
+            name="newest",
+            hyperparameters={},
+            seed=0,
+            status=status,
+            progress=0.0,
+            message="",
+            requested_at=NOW,
+            requested_by="ann",
+        )
+    )
+    found = stores(services.settings)
+    found.catalogue.put([Item(key="i", title="I", published_at=NOW, attributes={})])
+    found.engine.dispose()
+    for _ in range(2):
+        train.carry_out(services, "run-1")
+        run = services.trainings.find("run-1")
+        assert (run.status, run.reference) == (left, version)
 
 
 def test_a_task_says_in_one_line_what_it_could_not_do(settings: Settings) -> None:

@@ -21,6 +21,7 @@ from lamella.config import PREFIX, Settings
 from lamella.recommenders.registry import FolderRegistry
 from lamella.services.admin_ports import Deed
 from lamella.services.staging import Stage
+from lamella.services.training import Order, plan_training
 from lamella.services.units import digest_of_unit
 
 CONFIGURATION = """
@@ -57,6 +58,7 @@ WRITES: Final = (
     ("keys create", "--name", "web"),
     ("keys revoke", "web"),
     ("train", "newest", "--name", "new"),
+    ("trainings cancel", "waiting"),
     ("models stage", "mf@1", "live"),
     ("models upload", "mf", "items.jsonl", "--rows", "items.jsonl"),
     ("record recompute",),
@@ -89,6 +91,7 @@ READS: Final = (
     ("report", "bold"),
     ("segments", "bold", "--by", "country"),
     ("settings",),
+    ("trainings list",),
     ("units export", "ann"),
     ("units flagged",),
 )
@@ -129,11 +132,13 @@ def deeds(folder: Path) -> Sequence[Deed]:
 
 
 def publish(folder: Path) -> None:
-    """Publishes mf@1 as a candidate."""
+    """Publishes mf@1 as a candidate; a training waits."""
     trained = trained_model({"model.keras": b"weights"})
     with open_tools(Settings(data_dir=folder)) as tools:
         registry = FolderRegistry(folder / "models", tools.models)
         registry.publish(trained, name="mf", at=AT, stage=Stage.CANDIDATE)
+        order = Order(kind="newest", name="newest", hyperparameters={}, seed=0, by="ann")
+        tools.trainings.put(plan_training(order, run_id="waiting", trainer=tools.trainer, at=AT))
 
 
 def content(folder: Path) -> Sequence[str]:
@@ -171,6 +176,7 @@ def test_every_command_that_changes_something_leaves_a_row(run: Callable[..., Re
         "lamella keys create web",
         "lamella keys revoke web",
         "lamella train new",
+        "lamella trainings cancel waiting",
         "lamella models stage mf@1",
         "lamella models upload mf",
         "lamella record recompute",

@@ -41,7 +41,7 @@ def test_the_commands_that_the_manual_promises_exist() -> None:
         "demo", "up", "web", "worker", "beat", "train", "report", "settings", "health", "items import",
         "db upgrade", "db downgrade", "db check", "db current",
         "keys create", "keys list", "keys revoke",
-        "models list", "models show", "models verify",
+        "models list", "models show", "models verify", "trainings list", "trainings cancel",
         "experiments list", "experiments show", "experiments start", "experiments stop",
     }  # fmt: skip
 

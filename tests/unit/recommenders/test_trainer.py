@@ -64,6 +64,18 @@ def test_a_training_is_published_with_its_metrics_its_stamp_and_every_hyperparam
     assert told == sorted(told)
 
 
+def test_whoever_listens_can_stop_a_training_once_it_is_measured_and_before_it_is_published(tmp_path: Path) -> None:
+    catalogue = MemoryModelCatalogue()
+
+    def stop(_share: float, message: str) -> None:
+        if message == "publishing":
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        KerasTrainer(FolderRegistry(tmp_path, catalogue)).train(RUN, log_of(2000), [], at=NOW, progress=stop)
+    assert not catalogue.all()
+
+
 def test_nothing_is_published_from_a_log_that_teaches_nothing(tmp_path: Path) -> None:
     catalogue = MemoryModelCatalogue()
     with pytest.raises(TrainingFault):

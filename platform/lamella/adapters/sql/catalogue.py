@@ -1,6 +1,6 @@
 """Items, model versions and trainings in SQL."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import fields
 from datetime import datetime
 from typing import Any, Final
@@ -119,6 +119,25 @@ class SqlTrainingRuns:
         """Insert or replace by id."""
         with writing(self._engine) as connection:
             connection.execute(_replace(connection, training_run), [_values(run)])
+
+    def move(
+        self,
+        run_id: str,
+        status: str,
+        message: str,
+        *,
+        of: Collection[str],
+        progress: float | None = None,
+        reference: str | None = None,
+    ) -> TrainingRun | None:
+        """The run in its new status, where its status was one of `of`; else None, and nothing changes."""
+        values = {"status": status, "message": message, "reference": reference}
+        share = {} if progress is None else {"progress": progress}
+        is_there = sa.and_(training_run.c.id == run_id, training_run.c.status.in_(of))
+        moved = sa.update(training_run).where(is_there).values(**values, **share).returning(*training_run.c)
+        with writing(self._engine) as connection:
+            row = connection.execute(moved).mappings().first()
+        return None if row is None else TrainingRun(**row)
 
     def find(self, run_id: str) -> TrainingRun | None:
         """The run, or None."""

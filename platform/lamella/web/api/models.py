@@ -7,6 +7,7 @@ from flask.typing import ResponseReturnValue
 
 from lamella.errors import NotFound
 from lamella.experiments.fields import plain
+from lamella.services.cancelling import cancel_training as cancel_run
 from lamella.services.model_ports import Item, ModelVersion, TrainingRun
 from lamella.services.training import Order, queue_training
 from lamella.web.auth import needs, principal
@@ -93,6 +94,17 @@ def show_training(run_id: str) -> ResponseReturnValue:
     if run is None:
         raise NotFound("training", run_id, next_step="GET /v1/admin/trainings lists the newest")
     return run_document(run)
+
+
+@blueprint.post("/trainings/<run_id>/cancel")
+@blueprint.doc(responses={200: "Cancelled, or cancelling until its worker stops it", 409: "It has ended"})
+@needs("experimenter")
+def cancel_training(run_id: str) -> ResponseReturnValue:
+    """Cancels a training: one that is queued at once, one that runs at its worker's next word of progress.
+
+    One that publishes before it hears of it ends as done.
+    """
+    return run_document(cancel_run(run_id, runs=services().trainings, uploads=services().uploads))
 
 
 @blueprint.get("/record/counts")

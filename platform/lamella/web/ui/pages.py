@@ -14,8 +14,10 @@ from markupsafe import Markup
 from lamella.errors import Forbidden, InvalidInput, LamellaError, Unauthenticated
 from lamella.experiments.model import Experiment, Json
 from lamella.experiments.selection import experiment_of
+from lamella.services.cancelling import cancel_training as cancel_run
 from lamella.services.insight import Wanted
-from lamella.web.auth import PAGES, PUBLIC, log_in, needs
+from lamella.services.training import QUEUED, RUNNING
+from lamella.web.auth import FORMS, PAGES, PUBLIC, log_in, may_send_forms, needs
 from lamella.web.problems import TITLES, status_of
 from lamella.web.scopes import of_experiment, own_scope, reached_layers, reaches_whole
 from lamella.web.ui.texts import LANGUAGES, translate
@@ -83,7 +85,18 @@ def experiment(key: str) -> ResponseReturnValue:
 def models() -> ResponseReturnValue:
     """The published models and the trainings, which concern the whole installation."""
     runs = services().trainings.all(limit=20) if reaches_whole() else ()
-    return render_template("models.html", versions=services().models.all(), runs=runs)
+    stoppable = {run.id for run in runs if run.status in (QUEUED, RUNNING)}
+    if stoppable and not may_send_forms(services().keys):
+        stoppable.clear()
+    return render_template("models.html", versions=services().models.all(), runs=runs, stoppable=stoppable)
+
+
+@blueprint.post("/trainings/<key>/cancel")
+@needs(FORMS)
+def cancel_training(key: str) -> ResponseReturnValue:
+    """Cancels a training as the admin API does, and goes back to the models."""
+    cancel_run(key, runs=services().trainings, uploads=services().uploads)
+    return redirect(_link("pages.models"), 303)
 
 
 @blueprint.get("/models/<key>")
@@ -138,7 +151,9 @@ def logout() -> ResponseReturnValue:
 
 @blueprint.errorhandler(Unauthenticated)
 def _to_login(_: Unauthenticated) -> ResponseReturnValue:
-    return redirect(url_for("pages.login", next=request.full_path.rstrip("?")), 303)
+    # A form is not sent by a log-in: the person sees its page again.
+    wanted = _link("pages.models") if request.method == "POST" else request.full_path.rstrip("?")
+    return redirect(url_for("pages.login", next=wanted), 303)
 
 
 @blueprint.errorhandler(LamellaError)
