@@ -88,9 +88,10 @@ def main() -> None:
         for model in OURS:
             database = _database(server, f"serving_{model}") if server else None
             targets.append(stack.enter_context(_ours(model, folder / model, database, rows)))
-        for _ in range(options.rounds):
+        for number in range(options.rounds):
             for connections in CONNECTIONS:
-                for target in targets:
+                # What one of ours recorded is ingested while the next target is asked: not always the same one.
+                for target in targets if number % 2 == 0 else reversed(targets):
                     found = _ask(target, connections, options.seconds)
                     readings.setdefault((target.name, connections), []).append(found)
     _print(readings, options)
