@@ -2,6 +2,8 @@
 
 import asyncio
 import gc
+import itertools
+import random
 import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -592,3 +594,39 @@ def test_a_piece_without_an_end_is_no_head(stand):
 
     assert asyncio.run(run()) == [200, 200, 200]
     assert stand.front.known(b"POS") is None
+
+
+def streams(stand, seed: int) -> tuple[list[bytes], int]:
+    """Requests of several kinds behind each other, cut anywhere, and how many there are."""
+    rng = random.Random(seed)
+    kinds = [
+        lambda: request(stand, b'{"unit": "u-%d"}' % rng.randrange(3)),
+        lambda: request(stand, b'{"unit": "u-%d"}' % rng.randrange(3)),
+        lambda: request(stand, b'{"unit": 1234567}'),
+        lambda: request(stand).replace(b"Bearer lam_", b"Bearer lam_x"),
+        lambda: request(stand).replace(PATH.encode(), b"/v1/events", 1),
+        lambda: b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n",
+    ]
+    sent = [rng.choice(kinds)() for _ in range(rng.randrange(2, 9))]
+    whole, cuts = b"".join(sent), [0]
+    while cuts[-1] < len(whole):
+        ends = [end for end in itertools.accumulate(map(len, sent)) if end > cuts[-1]]
+        cuts.append(ends[0] if rng.random() < 0.6 else min(len(whole), cuts[-1] + rng.randrange(1, 400)))
+    return [whole[start:end] for start, end in itertools.pairwise(cuts)], len(sent)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_stream_is_answered_the_same_whether_its_heads_are_known_or_not(stand, monkeypatch, seed):
+    stand.are_heads_known = False
+    pieces, count = streams(stand, seed)
+
+    def said() -> list[tuple[int, object]]:
+        found, _ = asked(stand, *pieces, count=count)
+        return [(status, orjson.loads(body).get("unit")) for status, _, body in found]
+
+    first, again = said(), said()
+    with monkeypatch.context() as parsing:
+        parsing.setattr(stand.front, "known", lambda _: None)
+        parsed = said()
+    assert first == again == parsed
+    assert len(parsed) == count
