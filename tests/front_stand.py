@@ -35,6 +35,9 @@ class Together:
 class Stand:
     """The lab's application behind its event loop; the first requests prove the models and verify the key."""
 
+    are_heads_known = False
+    """Whether each head comes once before the request that is looked at."""
+
     def __init__(self, lab) -> None:
         keys, began = lab.services.keys, lab.services.keys._monotonic()
         keys._monotonic = lambda: began  # a key stays verified, however slow the machine is

@@ -1,6 +1,6 @@
 """What trainings need, in memory: a trainer that tells what it is told to, and everything around it."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -102,19 +102,10 @@ class WatchedRuns(MemoryTrainingRuns):
         self.states.append((run.status, run.progress, run.message))
         super().put(run)
 
-    def move(
-        self,
-        run_id: str,
-        status: str,
-        message: str,
-        *,
-        of: Collection[str],
-        progress: float | None = None,
-        reference: str | None = None,
-    ) -> TrainingRun | None:
+    def move(self, run_id: str, status: str, message: str, **how) -> TrainingRun | None:
         if message in self.refused:
             raise StoreUnavailable("the store is away")
-        moved = super().move(run_id, status, message, of=of, progress=progress, reference=reference)
+        moved = super().move(run_id, status, message, **how)
         if moved is not None:
             self.states.append((moved.status, moved.progress, moved.message))
         return moved

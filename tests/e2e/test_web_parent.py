@@ -214,7 +214,7 @@ def test_connections_that_clients_keep_are_shared_evenly(tmp_path: Path, free_po
     with web(tmp_path / "web", free_port, 2) as served, ExitStack() as kept:
         workers: set[int] = set()
         wait_until(lambda: workers.add(served.pid()) or len(workers - {0}) == 2, PATIENCE_SECONDS)
-        time.sleep(3 * SHORT_SECONDS)
+        time.sleep(3 * SHORT_SECONDS)  # the connections that asked whether it is up are no hurry any more
         connections = [HTTPConnection("127.0.0.1", free_port, timeout=PATIENCE_SECONDS) for _ in range(16)]
         for each in connections:
             kept.enter_context(closing(each))

@@ -224,3 +224,9 @@ def make():
 @pytest.fixture
 def stand(lab):
     return Stand(lab)
+
+
+@pytest.fixture(params=["new heads", "known heads"])
+def are_heads_known(request, stand) -> None:
+    """What holds holds for heads that are read for the first time, and for those that came before."""
+    stand.are_heads_known = request.param == "known heads"
