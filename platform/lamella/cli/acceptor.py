@@ -25,6 +25,8 @@ SHORT_SECONDS: Final = 0.1
 HURRY: Final = 4
 """Nothing is left to others while so many connections end in that time that lasted no longer: where each brings one
 request, no worker has many for long."""
+HASTE: Final = 8
+"""So many that wait are accepted then, before those that are there have their turn."""
 _NOBODY: Final = 2**32 - 1
 
 Protocols = Callable[[], asyncio.Protocol]
@@ -131,20 +133,25 @@ class Acceptor:
             self._look_away(LOOK_AGAIN_SECONDS, self._accept)
             return
         try:
-            connection, _ = self._listener.accept()
-        except (BlockingIOError, InterruptedError, ConnectionAbortedError):  # another was faster, or the client gone
-            pass
+            self._accept_some()
         except OSError as error:
             self._log.error("cannot_accept", reason=str(error))
             if self._seat is not None:
                 self._seats.leave(self._seat)
             self._look_away(RETRY_SECONDS, self._watch)
             return
-        else:
-            self._learn()
-            self._take(connection)
         if self._later is not None:
             self._watch()
+
+    def _accept_some(self) -> None:
+        """Accepts one, or those that wait where there is a hurry. Raises OSError where the system cannot."""
+        for _ in range(HASTE if self._is_in_a_hurry() else 1):
+            try:
+                connection, _ = self._listener.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return  # another was faster, or the client has gone
+            self._learn()
+            self._take(connection)
 
     def _is_ours(self) -> bool:
         if self._seat is None or self._is_in_a_hurry():

@@ -11,6 +11,7 @@ import uvloop
 
 from lamella.cli.acceptor import (
     ABSENT,
+    HASTE,
     HURRY,
     LEEWAY,
     LOOK_AGAIN_SECONDS,
@@ -178,6 +179,23 @@ def test_where_each_connection_brings_one_request_nothing_is_left_to_others(look
         hall.seats.note(1, 0)
         await hall.connect(3)
         assert not looks_away
+
+    held(run)
+
+
+@pytest.mark.parametrize(("short", "together"), [(HURRY, HASTE), (HURRY - 1, 1)], ids=["hurry", "none"])
+def test_some_are_accepted_at_once_only_where_each_brings_one_request(short: int, together: int) -> None:
+    async def run(hall: Hall) -> None:
+        for _ in range(HASTE + 1):
+            _, writer = await asyncio.open_connection(*hall.listener.getsockname())
+            hall.clients.append(writer)
+        acceptor = hall.come(0).acceptor
+        for _ in range(short):
+            acceptor._count += 1
+            acceptor.lost(SHORT_SECONDS / 2)
+        acceptor._accept()
+        assert acceptor._count == together
+        await until(lambda: sum(hall.counts) == HASTE + 1)
 
     held(run)
 
